@@ -1,0 +1,10 @@
+"""What the notebooks share: reading FER-2013, training, scoring, plotting and predicting.
+
+Importing this package loads neither TensorFlow nor Keras; the modules that need them
+(`models`, `training`, `augmentation`, `prediction`) import them when they are used.
+"""
+
+from fer_utils.labels import EMOTIONS, IMAGE_SIZE, USAGES
+
+__version__ = "0.1.0"
+__all__ = ["EMOTIONS", "IMAGE_SIZE", "USAGES", "__version__"]

@@ -1,0 +1,43 @@
+"""A drawing of a network, by visualkeras: no system program is needed."""
+
+import warnings
+
+
+def draw_architecture(model, height: int = 150):
+    """Draw a network as a row of blocks, as tall as its feature maps and as deep as its channels.
+
+    Args:
+        model: a keras.Model; a backbone inside it is drawn as well.
+        height: of the largest feature map, in pixels.
+
+    Returns:
+        A PIL image with a legend.
+    """
+    import keras
+    import visualkeras
+    from keras import layers
+    from PIL import ImageFont
+
+    chain = []
+    for layer in model.layers:
+        inner = isinstance(layer, keras.Model) and len(layer.layers) < 40
+        chain.extend(layer.layers if inner else [layer])
+    flat = _Chain(chain)
+    hidden = (layers.InputLayer, layers.Rescaling, layers.Resizing, layers.Concatenate, layers.Flatten)
+    with warnings.catch_warnings():
+        # visualkeras warns about its own defaults.
+        warnings.simplefilter("ignore")
+        picture = visualkeras.layered_view(
+            flat, legend=True, type_ignore=list(hidden), scale_xy=height / 48, scale_z=0.25, max_z=90, min_xy=12,
+            max_xy=height, spacing=12, font=ImageFont.load_default(size=13), padding=12,
+        )  # fmt: skip
+    return picture.convert("RGB")
+
+
+class _Chain:
+    """What visualkeras reads off a model, with the `output_shape` that Keras 3 layers no longer have."""
+
+    def __init__(self, chain):
+        for layer in chain:
+            layer.output_shape = tuple(layer.output.shape)
+        self.layers = chain

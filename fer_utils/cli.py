@@ -1,0 +1,178 @@
+"""The `fer` command. Nothing heavy is imported before a command needs it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from fer_utils.errors import UserError
+
+app = typer.Typer(
+    help="Learn facial-expression recognition on FER-2013: run the notebooks, look at data, predict, evaluate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Look at FER-2013, or fetch it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")]
+
+
+@app.command()
+def run(
+    profile: Annotated[str, typer.Option(help="A file in notebooks/profiles: sample, quick or full.")] = "sample",
+    only: Annotated[Optional[list[str]], typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder to write to.  [default: runs/PROFILE]")] = None,
+    parameter: Annotated[
+        Optional[list[str]], typer.Option("--parameter", "-p", help="NAME=VALUE that wins over the profile. Repeatable.")
+    ] = None,
+) -> None:
+    """Execute the notebooks and leave notebooks, HTML, metrics and one index.html.
+
+    Stops at the first error and shows notebook, cell and traceback. Training that was interrupted goes on
+    after its last finished epoch when the same command is given again.
+    """
+    from fer_utils.runner import parse_overrides, run_notebooks
+
+    page = run_notebooks(profile, only, out, parse_overrides(parameter or []))
+    typer.echo(f"Open {page}")
+
+
+@app.command()
+def refresh(
+    only: Annotated[Optional[list[str]], typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+) -> None:
+    """Execute the notebooks in place, for whoever changed them: outputs are renewed and tidied."""
+    from fer_utils.runner import refresh_notebooks
+
+    refresh_notebooks(only)
+
+
+@data_app.command("info")
+def data_info(
+    path: Annotated[
+        Optional[Path], typer.Argument(help="Zip, folder, CSV or .tar.gz.  [default: $FER_DATA, data/, the sample]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the images per usage and emotion, and list what was skipped."""
+    from fer_utils.dataset import load_dataset
+    from fer_utils.paths import cache_folder
+
+    dataset = load_dataset(path, progress=not as_json)
+    counts = dataset.counts()
+    if as_json:
+        content = {
+            "source": dataset.source,
+            "form": dataset.form,
+            "total": len(dataset),
+            "counts": {usage: {name: int(n) for name, n in row.items()} for usage, row in counts.iterrows()},
+            "skipped": [item._asdict() for item in dataset.skipped],
+            "notes": dataset.notes,
+            "fingerprint": dataset.fingerprint,
+            "is_sample": dataset.is_sample,
+        }
+        typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+        return
+    counts["all"] = counts.sum(axis=1)
+    typer.echo(counts.to_string())
+    for item in dataset.skipped[:10]:
+        typer.echo(f"skipped {item.name}: {item.reason}")
+    if len(dataset.skipped) > 10:
+        typer.echo(f"… and {len(dataset.skipped) - 10} more; --json lists all")
+    typer.echo(f"form {dataset.form}, fingerprint {dataset.fingerprint}, decoded copies in {cache_folder()}")
+
+
+@data_app.command("get")
+def data_get(
+    to: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+) -> None:
+    """Download FER-2013 from Kaggle (through kagglehub) and verify its counts."""
+    from fer_utils.dataset import download
+
+    dataset = download(to)
+    typer.echo(f"{len(dataset):,} images in {dataset.source}; the counts are the published ones.")
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Photos.")],
+    model: Annotated[Path, typer.Option(help="A .keras file, for example runs/sample/runs/06_resnet50v2/model.keras.")],
+    as_json: AsJson = False,
+) -> None:
+    """Find the faces in photos and print the predicted expression of each."""
+    from fer_utils.prediction import EmotionDetector, open_photo
+
+    photos = [open_photo(image) for image in images]
+    detector = EmotionDetector(model)
+    found = [
+        {"image": image, "faces": [face.as_dict() for face in detector(photo)]}
+        for image, photo in zip(images, photos, strict=True)
+    ]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for entry in found:
+        typer.echo(f"{entry['image']}: {len(entry['faces'])} face(s)")
+        for face in entry["faces"]:
+            doubt = " (unsure)" if face["unsure"] else ""
+            probability = max(face["probabilities"].values())
+            typer.echo(f"  {face['label']} {probability:.0%}{doubt} at x, y, width, height = {face['box']}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Option(help="A .keras file.")],
+    data: Annotated[Optional[Path], typer.Option(help="[default: $FER_DATA, data/, the sample]")] = None,
+    split: Split = "PublicTest",
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
+    from fer_utils.dataset import load_dataset
+    from fer_utils.evaluation import class_report, describe, predict, score
+    from fer_utils.prediction import load_model
+
+    dataset = load_dataset(data, progress=not as_json)
+    images, labels = dataset.subset(split)
+    result = {"model": str(model), **score(labels, predict(load_model(model), images), split)}
+    if as_json:
+        typer.echo(json.dumps(result, indent=1))
+        return
+    typer.echo(describe(result))
+    typer.echo(class_report(result).round(3).to_string())
+    typer.echo(f"expected calibration error {result['ece']:.3f}")
+
+
+@app.command("app")
+def serve_app(
+    model: Annotated[
+        Optional[Path], typer.Option(help="A .keras file.  [default: the newest one in the project's runs/]")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Open the detector as a page of its own; it listens on this machine only."""
+    from fer_utils.webapp import serve
+
+    serve(model, port, browser)
+
+
+def main() -> None:
+    """Run the command line: 0 on success, 2 on bad usage or input, 1 on failure."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        print(f"fer: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        from fer_utils.runner import NotebookFailed
+
+        if not isinstance(error, NotebookFailed):
+            raise
+        print(f"fer: {error}", file=sys.stderr)
+        sys.exit(1)

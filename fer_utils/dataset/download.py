@@ -1,0 +1,67 @@
+"""Fetching FER-2013 from Kaggle."""
+
+import shutil
+from pathlib import Path
+
+from fer_utils.dataset.load import load_dataset
+from fer_utils.dataset.records import FerDataset
+from fer_utils.errors import UserError
+from fer_utils.labels import EMOTIONS
+
+HANDLE = "msambare/fer2013"
+
+PUBLISHED_COUNTS = {
+    "Training": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "PublicTest": (467, 56, 496, 895, 653, 415, 607),
+    "PrivateTest": (491, 55, 528, 879, 594, 416, 626),
+}
+"""Images per usage in the order of `EMOTIONS`, as the competition published them."""
+
+BY_HAND = f"""To fetch it by hand:
+  1. Sign in at https://www.kaggle.com (a free account; Kaggle may ask for a phone number).
+  2. Open https://www.kaggle.com/datasets/{HANDLE} and press Download: archive.zip, about 63 MB.
+  3. Put archive.zip into the project's data/ folder, without unpacking it.
+  4. Check it: fer data info data/archive.zip
+Without an account everything also runs on the embedded sample."""
+
+
+def download(target: Path, progress: bool = True) -> FerDataset:
+    """Download FER-2013 through kagglehub into `target`/fer2013 and verify its counts.
+
+    Raises:
+        UserError: if the download fails or its counts are not the published ones; the message
+            holds the manual steps. A copy that failed the check is not left in `target`.
+    """
+    destination = target / "fer2013"
+    if destination.exists():
+        raise UserError(f"{destination} is already there: check it with 'fer data info {destination}', or remove it")
+    import kagglehub
+
+    try:
+        downloaded = Path(kagglehub.dataset_download(HANDLE))
+    # Whatever goes wrong between here and Kaggle (network, account, quota), the answer is the same.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"the download from Kaggle failed ({reason}).\n{BY_HAND}") from error
+    dataset = load_dataset(downloaded, cache=False, progress=progress)
+    problems = differences(dataset)
+    if problems:
+        raise UserError(f"what Kaggle sent is not FER-2013 as published ({problems[0]}).\n{BY_HAND}")
+    target.mkdir(parents=True, exist_ok=True)
+    building = target / ".fer2013-incomplete"
+    shutil.rmtree(building, ignore_errors=True)
+    shutil.copytree(downloaded, building)
+    building.rename(destination)
+    return load_dataset(destination, progress=False)
+
+
+def differences(dataset: FerDataset) -> list[str]:
+    """Return how the counts differ from the published ones, one sentence each; an empty list if they do not."""
+    counts = dataset.counts()
+    found = []
+    for usage, row in PUBLISHED_COUNTS.items():
+        for emotion, published in zip(EMOTIONS, row, strict=True):
+            n = int(counts.loc[usage, emotion]) if usage in counts.index else 0
+            if n != published:
+                found.append(f"{usage} has {n} {emotion} images instead of {published}")
+    return found

@@ -1,0 +1,112 @@
+"""Scores that say what they are worth: which part, how many images, which interval."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import (
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+)
+from statsmodels.stats.proportion import proportion_confint
+
+from fer_utils.errors import UserError
+from fer_utils.labels import EMOTIONS
+
+CALIBRATION_BINS = 15
+
+
+def predict(model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Return probabilities float32 (n, 7) of any model of the series, in the order of the images.
+
+    Args:
+        model: (n, 48, 48, 1) in 0..255 → (n, 7).
+        images: uint8 (n, 48, 48).
+        batch_size: images at once; it bounds the memory, not the result.
+    """
+    return np.asarray(model.predict(np.asarray(images)[..., np.newaxis], batch_size=batch_size, verbose=0))
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, as fractions (Wilson 1927; statsmodels computes it)."""
+    low, high = proportion_confint(successes, n, alpha=0.05, method="wilson")
+    return float(low), float(high)
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+    """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by bin size.
+
+    Equal-width bins of the top probability, after Guo et al. 2017, "On calibration of modern neural networks".
+
+    Args:
+        labels: int64 (n,).
+        probabilities: float (n, 7).
+        bins: number of bins between 0 and 1.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    n = np.bincount(bin_of, minlength=bins)
+    gap = np.abs(np.bincount(bin_of, confidence, bins) - np.bincount(bin_of, right, bins))
+    return float(gap[n > 0].sum() / len(labels))
+
+
+def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
+    """Score predictions on one part of the data.
+
+    Args:
+        labels: int64 (n,).
+        probabilities: float (n, 7), in the order of `EMOTIONS`.
+        split: the name of the part, for the record.
+
+    Returns:
+        A dictionary that can be written as JSON: split, n, accuracy (a fraction), accuracy_ci95 (Wilson),
+        macro_f1 and balanced_accuracy over the classes that occur, per_class (precision, recall, f1, n),
+        ece, confusion_matrix (7×7, rows true, columns predicted).
+
+    Raises:
+        UserError: if there is nothing to score or the shapes do not fit.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    if len(labels) == 0 or probabilities.shape != (len(labels), len(EMOTIONS)):
+        raise UserError(f"cannot score {len(labels)} labels with probabilities of shape {probabilities.shape}")
+    predicted = probabilities.argmax(axis=1)
+    codes = list(range(len(EMOTIONS)))
+    present = np.unique(labels).tolist()
+    precision, recall, f1, n = precision_recall_fscore_support(labels, predicted, labels=codes, zero_division=0)
+    right = int((predicted == labels).sum())
+    return {
+        "split": split,
+        "n": len(labels),
+        "accuracy": right / len(labels),
+        "accuracy_ci95": list(wilson_interval(right, len(labels))),
+        "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        "balanced_accuracy": float(recall[present].mean()),
+        "per_class": {
+            emotion: {
+                "precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "n": int(n[i]),
+            }
+            for i, emotion in enumerate(EMOTIONS)
+        },
+        "ece": calibration_error(labels, probabilities),
+        "confusion_matrix": confusion_matrix(labels, predicted, labels=codes).tolist(),
+    }  # fmt: skip
+
+
+def describe(result: dict) -> str:
+    """Return a score as one line: accuracy with its interval, the part, n and macro-F1."""
+    low, high = result["accuracy_ci95"]
+    return (
+        f"{result['split']}: accuracy {result['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
+        f"n = {result['n']:,}), macro-F1 {result['macro_f1']:.3f}"
+    )
+
+
+def class_report(result: dict) -> pd.DataFrame:
+    """Return precision, recall, F1 and n of each class, one row an emotion."""
+    return pd.DataFrame(result["per_class"]).T.rename_axis("emotion").astype({"n": int})
+
+
+def majority_baseline(training_labels: np.ndarray, labels: np.ndarray, split: str) -> dict:
+    """Score the rule "always say the most common training label": what any model has to beat."""
+    probabilities = np.zeros((len(labels), len(EMOTIONS)))
+    probabilities[:, np.bincount(training_labels, minlength=len(EMOTIONS)).argmax()] = 1
+    return score(labels, probabilities, split)

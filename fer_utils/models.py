@@ -1,0 +1,200 @@
+"""The networks of the series, each taught once in its notebook and imported from here afterwards.
+
+Every model takes images (n, 48, 48, 1) in 0..255 and returns probabilities float32 (n, 7) in the
+order of `EMOTIONS`; rescaling, resizing and grey→RGB are layers of the model itself.
+"""
+
+import contextlib
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_utils.errors import UserError
+from fer_utils.labels import EMOTIONS, IMAGE_SIZE
+
+INPUT_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 1)
+SECONDS_FOR_A_REPLY = 20
+
+# What `preprocess_input` of each backbone does, as a layer that can be saved. Caffe's order is blue, green,
+# red; for a grey picture the three channels are equal and only the means stay different.
+PREPROCESSING = {
+    "VGG16": {"scale": 1.0, "offset": [-103.939, -116.779, -123.68]},
+    "ResNet50V2": {"scale": 1 / 127.5, "offset": -1.0},
+}
+
+
+@dataclass(frozen=True)
+class BackboneWeights:
+    """Where a backbone's weights come from: `kind` is "imagenet", "file" or "random"; `message` says it in words."""
+
+    kind: str
+    message: str
+
+
+def custom_cnn(l2: float = 0.01):
+    """Build notebook 03's network: three blocks of two convolutions, then two dense layers.
+
+    Args:
+        l2: weight of the L2 penalty on the two convolutions of block 2.
+
+    Returns:
+        An uncompiled keras.Model, (n, 48, 48, 1) in 0..255 → float32 (n, 7).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input(INPUT_SHAPE, name="image")
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    for block, (filters, penalty) in enumerate((((32, 64), 0), ((128, 256), l2), ((512, 512), 0)), start=1):
+        for position, n_filters in enumerate(filters, start=1):
+            x = layers.Conv2D(
+                n_filters, 3, padding="same", activation="relu", name=f"block{block}_conv{position}",
+                kernel_regularizer=keras.regularizers.L2(penalty) if penalty else None,
+            )(x)  # fmt: skip
+        x = layers.BatchNormalization(name=f"block{block}_norm")(x)
+        x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+        x = layers.Dropout(0.25, name=f"block{block}_dropout")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(1024, activation="relu", name="dense")(x)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    return keras.Model(inputs, softmax_output(x), name="custom_cnn")
+
+
+def softmax_output(x):
+    """Add the last layer, shared by every model: seven probabilities, in float32 whatever the rest computes in."""
+    from keras import layers
+
+    return layers.Dense(len(EMOTIONS), activation="softmax", dtype="float32", name="probabilities")(x)
+
+
+def as_backbone_input(inputs, architecture: str, image_size: int):
+    """Turn grey images (n, 48, 48, 1) in 0..255 into what an ImageNet backbone expects.
+
+    Args:
+        inputs: a Keras tensor.
+        architecture: "VGG16" or "ResNet50V2".
+        image_size: height and width that the backbone gets, in pixels.
+
+    Returns:
+        A Keras tensor (n, image_size, image_size, 3), scaled as the backbone's `preprocess_input` does.
+    """
+    from keras import layers
+
+    x = layers.Resizing(image_size, image_size, name="resize")(inputs) if image_size != IMAGE_SIZE else inputs
+    x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    return layers.Rescaling(**PREPROCESSING[architecture], name="preprocess")(x)
+
+
+def load_backbone(architecture: str, image_size: int, weights: str = "imagenet"):
+    """Build a `keras.applications` network without its top, with the weights asked for if they can be had.
+
+    Args:
+        architecture: "VGG16" or "ResNet50V2".
+        image_size: height and width of its input, in pixels, at least 32.
+        weights: "imagenet" (downloaded once by Keras, then cached), the path of a weights file, or "random".
+
+    Returns:
+        (keras.Model, BackboneWeights). If "imagenet" cannot be downloaded, the model starts from random
+        weights, and the second value says so.
+
+    Raises:
+        UserError: if a weights file does not exist or does not fit.
+    """
+    import keras
+
+    build = getattr(keras.applications, architecture)
+    shape = (image_size, image_size, 3)
+    if weights == "random":
+        return build(include_top=False, weights=None, input_shape=shape), BackboneWeights(
+            "random", f"{architecture} starts from random weights, as asked; its score is not a transfer result."
+        )
+    if weights != "imagenet":
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise UserError(f"no such weights file: {path}; use 'imagenet', 'random' or the path of a .weights.h5 file")
+        model = build(include_top=False, weights=None, input_shape=shape)
+        try:
+            model.load_weights(path)
+        except (ValueError, OSError, KeyError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"{path} does not fit {architecture} without its top ({reason})") from error
+        return model, BackboneWeights("file", f"{architecture} starts from the weights in {path.name}.")
+    try:
+        with _patience_for_downloads():
+            model = build(include_top=False, weights="imagenet", input_shape=shape)
+        return model, BackboneWeights("imagenet", f"{architecture} starts from its ImageNet weights.")
+    # Keras raises a bare Exception for whatever the network did, so nothing narrower would catch it.
+    except Exception:
+        return build(include_top=False, weights=None, input_shape=shape), BackboneWeights(
+            "random",
+            f"The ImageNet weights of {architecture} are not on this machine and could not be downloaded, so it starts "
+            "from random weights: its score is not a transfer result. Connect once and run this notebook again, "
+            "or set WEIGHTS to a weights file.",
+        )
+
+
+@contextlib.contextmanager
+def _patience_for_downloads():
+    """Give up on a silent network after a while, and keep the address out of the notebook (the bar stays)."""
+
+    class WithoutAddress:
+        def write(self, text):
+            return len(text) if text.startswith("Downloading data from") else shown.write(text)
+
+        def flush(self):
+            shown.flush()
+
+    shown, waited = sys.stdout, socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS_FOR_A_REPLY)
+    try:
+        with contextlib.redirect_stdout(WithoutAddress()):
+            yield
+    finally:
+        socket.setdefaulttimeout(waited)
+
+
+def vgg16_classifier(backbone, image_size: int):
+    """Build notebook 05's network on a VGG16 backbone: pooling, one dense layer, seven probabilities.
+
+    Args:
+        backbone: VGG16 without its top, input (image_size, image_size, 3).
+        image_size: in pixels.
+
+    Returns:
+        An uncompiled keras.Model, (n, 48, 48, 1) in 0..255 → float32 (n, 7).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input(INPUT_SHAPE, name="image")
+    x = backbone(as_backbone_input(inputs, "VGG16", image_size))
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dense(256, activation="relu", name="dense")(x)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    return keras.Model(inputs, softmax_output(x), name="vgg16")
+
+
+def resnet50_classifier(backbone, image_size: int):
+    """Build notebook 06's network on a ResNet50V2 backbone: normalisation, pooling, dense 512, 256 and 128.
+
+    Args:
+        backbone: ResNet50V2 without its top, input (image_size, image_size, 3).
+        image_size: in pixels.
+
+    Returns:
+        An uncompiled keras.Model, (n, 48, 48, 1) in 0..255 → float32 (n, 7).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input(INPUT_SHAPE, name="image")
+    # training=False keeps the backbone's own batch statistics, also while its last stage is fine-tuned.
+    x = backbone(as_backbone_input(inputs, "ResNet50V2", image_size), training=False)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    for units in (512, 256, 128):
+        x = layers.Dense(units, activation="relu", name=f"dense_{units}")(x)
+        if units != 128:
+            x = layers.Dropout(0.1, name=f"dropout_{units}")(x)
+    return keras.Model(inputs, softmax_output(x), name="resnet50v2")

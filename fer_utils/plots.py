@@ -1,0 +1,173 @@
+"""Every figure of the series, in one look.
+
+Functions return the matplotlib figure, so that a notebook's last line shows it and a script can save it.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from fer_utils.labels import EMOTIONS
+
+# Okabe and Ito's palette keeps seven classes apart for colour-blind readers as well.
+COLOURS = dict(
+    zip(EMOTIONS, ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#999999"), strict=True)
+)
+CELL = 1.15
+
+
+def _finish(figure: Figure) -> Figure:
+    """Close the figure for pyplot, so that a notebook does not draw it a second time."""
+    plt.close(figure)
+    return figure
+
+
+def image_grid(images, titles=None, columns: int = 8, row_labels=None, title: str = "") -> Figure:
+    """Draw grey images in rows.
+
+    Args:
+        images: uint8 or float (n, height, width), 0..255.
+        titles: a short text above each image, or None.
+        columns: images in a row.
+        row_labels: a text at the left of each row, or None.
+        title: above everything.
+    """
+    rows = max(-(-len(images) // columns), 1)
+    height = CELL * (1.3 if titles is not None else 1.0)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * CELL + 0.6, rows * height + (0.4 if title else 0)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for i, ax in enumerate(axes.flat):
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        if i < len(images):
+            ax.imshow(np.squeeze(images[i]), cmap="gray", vmin=0, vmax=255)
+            if titles is not None:
+                ax.set_title(titles[i], fontsize=8)
+    for ax, label in zip(axes[:, 0], row_labels or (), strict=False):
+        ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return _finish(figure)
+
+
+def class_grid(images: np.ndarray, labels: np.ndarray, per_class: int = 8, seed: int = 0, title: str = "") -> Figure:
+    """Draw random images of every emotion, one row an emotion, for images uint8 (n, 48, 48) and labels int64 (n,)."""
+    generator = np.random.default_rng(seed)
+    chosen = np.zeros((len(EMOTIONS) * per_class, *images.shape[1:]), images.dtype) + 255
+    for i in range(len(EMOTIONS)):
+        candidates = np.flatnonzero(labels == i)
+        drawn = generator.choice(candidates, min(per_class, len(candidates)), replace=False)
+        chosen[i * per_class : i * per_class + len(drawn)] = images[np.sort(drawn)]
+    return image_grid(chosen, columns=per_class, row_labels=EMOTIONS, title=title)
+
+
+def counts_chart(counts: pd.DataFrame, title: str = "") -> Figure:
+    """Draw bars of images per emotion, one panel a column, for a table with one row an emotion."""
+    figure, axes = plt.subplots(
+        1, len(counts.columns), figsize=(4.8 * len(counts.columns), 3.2), squeeze=False, layout="constrained"
+    )
+    for ax, column in zip(axes.flat, counts.columns, strict=True):
+        sns.barplot(x=counts.index, y=counts[column], hue=counts.index, palette=COLOURS, legend=False, ax=ax)
+        for bars in ax.containers:
+            ax.bar_label(bars, fmt="{:,.0f}", fontsize=8)
+        ax.set(title=str(column), xlabel="", ylabel="images")
+        ax.tick_params(axis="x", rotation=30)
+        ax.margins(y=0.12)
+    sns.despine(figure)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return _finish(figure)
+
+
+def pixel_histograms(images: np.ndarray, labels: np.ndarray) -> Figure:
+    """Draw how often each grey level occurs, one line an emotion, for uint8 images (n, 48, 48)."""
+    figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    for i, emotion in enumerate(EMOTIONS):
+        if (labels == i).any():
+            share, edges = np.histogram(images[labels == i], bins=64, range=(0, 256), density=True)
+            ax.plot(edges[:-1], share, label=emotion, color=COLOURS[emotion], linewidth=1.5)
+    ax.set(xlabel="grey level (0 black, 255 white)", ylabel="density", xlim=(0, 255), ylim=(0, None))
+    ax.legend(ncols=2, fontsize=8, frameon=False)
+    sns.despine(figure)
+    return _finish(figure)
+
+
+def learning_curves(histories: dict[str, pd.DataFrame], title: str = "") -> Figure:
+    """Draw loss and accuracy against the epoch: dashed on the training part, solid on the validation part.
+
+    Args:
+        histories: by name of the run; columns loss, val_loss, accuracy, val_accuracy, index the epoch.
+        title: above everything.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    palette = sns.color_palette("deep", len(histories))
+    for colour, (name, history) in zip(palette, histories.items(), strict=True):
+        for ax, measure in zip(axes, ("loss", "accuracy"), strict=True):
+            marker = "o" if len(history) < 12 else None
+            prefix = f"{name}, " if len(histories) > 1 else ""
+            ax.plot(history.index, history[measure], "--", color=colour, marker=marker, ms=4, label=f"{prefix}training")
+            ax.plot(
+                history.index, history[f"val_{measure}"], color=colour, marker=marker, ms=4, label=f"{prefix}validation"
+            )
+            ax.set(xlabel="epoch", ylabel=measure)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+    axes[0].set_ylim(bottom=0)
+    axes[1].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes[1].legend(fontsize=8, frameon=False)
+    sns.despine(figure)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return _finish(figure)
+
+
+def confusion_chart(result: dict, title: str = "") -> Figure:
+    """Draw a confusion matrix in percent of each true class, from a score of `evaluation.score`."""
+    matrix = np.array(result["confusion_matrix"])
+    n = matrix.sum(axis=1, keepdims=True)
+    share = np.divide(100 * matrix, n, where=n > 0, out=np.zeros(matrix.shape))
+    rows = [f"{emotion} (n = {count:,})" for emotion, count in zip(EMOTIONS, n.ravel(), strict=True)]
+    figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
+    sns.heatmap(
+        share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, xticklabels=EMOTIONS, yticklabels=rows,
+        cbar_kws={"label": "% of the true class"}, ax=ax,
+    )  # fmt: skip
+    ax.set(xlabel="predicted expression", ylabel="label", title=title or f"{result['split']}, n = {result['n']:,}")
+    ax.tick_params(axis="x", rotation=30)
+    return _finish(figure)
+
+
+def confident_mistakes(images, labels: np.ndarray, probabilities: np.ndarray, n: int = 16) -> Figure:
+    """Draw the mistakes a model was surest of: label, then prediction and its probability."""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
+    titles = [f"{EMOTIONS[labels[i]]}\n→ {EMOTIONS[predicted[i]]} {confidence[i]:.0%}" for i in worst]
+    return image_grid(images[worst], titles, columns=8)
+
+
+def accuracy_chart(table: pd.DataFrame, split: str) -> Figure:
+    """Draw accuracies with their 95 % intervals, one row a model, from `results.comparison`."""
+    figure, ax = plt.subplots(figsize=(8, 0.5 * len(table) + 1.2), layout="constrained")
+    y = np.arange(len(table))[::-1]
+    errors = [100 * (table["accuracy"] - table["low"]), 100 * (table["high"] - table["accuracy"])]
+    ax.errorbar(100 * table["accuracy"], y, xerr=errors, fmt="o", color="#0072B2", capsize=4)
+    ax.set_yticks(y, table["model"])
+    ax.set(xlabel=f"accuracy on {split}, % (bar: 95 % interval)", xlim=(0, 100), ylim=(-0.6, len(table) - 0.4))
+    ax.grid(axis="x", alpha=0.3)
+    sns.despine(figure)
+    return _finish(figure)
+
+
+def probability_chart(probabilities: np.ndarray, title: str = "") -> Figure:
+    """Draw the seven probabilities of one face as bars."""
+    figure, ax = plt.subplots(figsize=(4.6, 2.6), layout="constrained")
+    ax.barh(EMOTIONS, 100 * np.asarray(probabilities), color=[COLOURS[emotion] for emotion in EMOTIONS])
+    ax.bar_label(ax.containers[0], fmt="%.0f %%", padding=3, fontsize=8)
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="probability, %", title=title)
+    sns.despine(figure)
+    return _finish(figure)

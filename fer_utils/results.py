@@ -1,0 +1,100 @@
+"""One JSON a run: what was trained on what, and what it scored. Tables are made from these, never by hand."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from fer_utils.dataset import FerDataset
+from fer_utils.training import TrainedRun, environment
+
+METRICS_FILE = "metrics.json"
+
+
+def record(
+    *,
+    title: str,
+    run: TrainedRun,
+    dataset: FerDataset,
+    scores: list[dict],
+    settings: dict,
+    weights: str = "none",
+) -> dict:
+    """Write a run's metrics.json beside its model and return what it holds.
+
+    Args:
+        title: the model's name in tables.
+        run: from `training.train`.
+        dataset: what it was trained on.
+        scores: from `evaluation.score`, one a part.
+        settings: the notebook's parameters that shape the run.
+        weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "file" or "random".
+    """
+    content = {
+        "title": title,
+        "name": run.folder.name,
+        "data": {
+            "is_sample": dataset.is_sample,
+            "form": dataset.form,
+            "fingerprint": dataset.fingerprint,
+            "counts": {usage: {key: int(n) for key, n in row.items()} for usage, row in dataset.counts().iterrows()},
+        },
+        "weights": weights,
+        "settings": settings,
+        "parameters": int(run.model.count_params()),
+        "epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "seconds": round(run.seconds, 1),
+        "scores": {score["split"]: score for score in scores},
+        "history": run.history.to_dict("list"),
+        "environment": environment(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    (run.folder / METRICS_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return content
+
+
+def load_results(output_dir: str | Path) -> list[dict]:
+    """Return every metrics.json below a folder, sorted by name; an unreadable one is left out."""
+    found = []
+    for path in sorted(Path(output_dir).rglob(METRICS_FILE)):
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def comparison(results: list[dict], split: str = "PublicTest") -> pd.DataFrame:
+    """Return one row a run that was scored on `split`, best first.
+
+    Columns: model, data, weights, epochs, train minutes, n, accuracy, low and high (95 % interval, fractions),
+    macro-F1.
+
+    Raises:
+        ValueError: if runs on FER-2013 and on the embedded sample are mixed; their figures do not compare.
+    """
+    scored = [result for result in results if split in result["scores"]]
+    kinds = {result["data"]["is_sample"] for result in scored}
+    if len(kinds) > 1:
+        raise ValueError("runs on the embedded sample and on FER-2013 do not belong in one table")
+    rows = []
+    for result in scored:
+        score = result["scores"][split]
+        rows.append(
+            {
+                "model": result["title"],
+                "data": "embedded sample" if result["data"]["is_sample"] else "FER-2013",
+                "weights": result["weights"],
+                "epochs": result["epochs"],
+                "train minutes": round(result["seconds"] / 60, 1),
+                "n": score["n"],
+                "accuracy": score["accuracy"],
+                "low": score["accuracy_ci95"][0],
+                "high": score["accuracy_ci95"][1],
+                "macro-F1": score["macro_f1"],
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values("accuracy", ascending=False, ignore_index=True) if rows else table

@@ -1,0 +1,260 @@
+"""Training that shows its progress, survives a kernel restart and leaves its history on disk."""
+
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from fer_utils.errors import UserError
+
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What training gives back.
+
+    Attributes:
+        model: the keras.Model with the weights of the epoch that was best on the validation part.
+        history: one row an epoch (index 1, 2, …): loss, accuracy, val_loss, val_accuracy, seconds.
+        folder: where model.keras, history.json and settings.json lie.
+    """
+
+    model: object
+    history: pd.DataFrame
+    folder: Path
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest validation accuracy; the earlier one of equals."""
+        return int(self.history["val_accuracy"].idxmax())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in training epochs, over all restarts."""
+        return float(self.history["seconds"].sum())
+
+
+def choose_precision(wanted: str = "auto") -> str:
+    """Set Keras's number format for computation and return its name.
+
+    Args:
+        wanted: "float32", "mixed_bfloat16", or "auto": mixed_bfloat16 where the processor or a GPU has
+            instructions for it, else float32.
+    """
+    import keras
+
+    if wanted == "auto":
+        wanted = "mixed_bfloat16" if _has_bfloat16() else "float32"
+    keras.config.set_dtype_policy(wanted)
+    return wanted
+
+
+def _has_bfloat16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
+    return any(flag in flags for flag in BF16_FLAGS)
+
+
+def as_input(images: np.ndarray) -> np.ndarray:
+    """Return uint8 images (n, 48, 48) with the channel axis that every model expects: (n, 48, 48, 1)."""
+    return np.asarray(images)[..., np.newaxis]
+
+
+def train(
+    model,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    *,
+    name: str,
+    output_dir: str | Path,
+    epochs: int,
+    batch_size: int = 64,
+    seed: int = 0,
+    patience: int | None = None,
+    class_weight: dict[int, float] | None = None,
+    settings: dict | None = None,
+) -> TrainedRun:
+    """Fit a compiled model and keep the weights that were best on the validation part.
+
+    After each epoch the model, its optimizer and the history are saved. The same call after a kernel
+    restart goes on with the next epoch; after a finished run it loads the result; with more `epochs` it
+    trains on. A call with other settings, or another network, starts anew.
+
+    Args:
+        model: a compiled keras.Model, (n, 48, 48, 1) → (n, 7), with the metric "accuracy".
+        training: (images uint8 (n, 48, 48), labels int64 (n,)).
+        validation: the same for the part that the best epoch is chosen on.
+        name: the folder below `output_dir`.
+        output_dir: where runs are kept.
+        epochs: passes over the training part, in all.
+        batch_size: images per step.
+        seed: for the order of the images.
+        patience: stop after this many epochs without a better validation accuracy; None never stops early.
+        class_weight: weight of each label in the loss.
+        settings: whatever else makes this run another one (learning rate, image size, weights, data).
+
+    Raises:
+        UserError: if `epochs` is below 1.
+    """
+    import keras
+
+    if epochs < 1:
+        raise UserError(f"EPOCHS must be at least 1, not {epochs}")
+    folder = Path(output_dir) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = _identity(model, training, validation, batch_size, seed, class_weight, settings)
+    history = _resume(folder, identity)
+    checkpoint, best = folder / "checkpoint.keras", folder / "model.keras"
+    if history is not None and len(history):
+        done = len(history)
+        if _finished(history, epochs, patience):
+            print(f"{name}: {done} finished epochs found in {folder.name}/, loaded instead of trained again.")
+            return TrainedRun(keras.models.load_model(best), history, folder)
+        print(f"{name}: going on after epoch {done} of {epochs}.")
+        model = keras.models.load_model(checkpoint)
+    else:
+        history = pd.DataFrame()
+        _write_json(folder / "settings.json", identity)
+    keras.utils.set_random_seed(seed + len(history))
+    keeper = _epoch_keeper(folder, history, patience)
+    steps = -(-len(training[1]) // batch_size)
+    with tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar:
+        model.fit(
+            as_input(training[0]), training[1],
+            validation_data=(as_input(validation[0]), validation[1]),
+            initial_epoch=len(history), epochs=epochs, batch_size=batch_size,
+            class_weight=class_weight, verbose=0, callbacks=[keeper, _progress(bar, epochs)],
+        )  # fmt: skip
+    return TrainedRun(keras.models.load_model(best), _read_history(folder), folder)
+
+
+def forget(output_dir: str | Path, name: str) -> None:
+    """Remove a run's files, so that the next `train` starts anew."""
+    folder = Path(output_dir) / name
+    for file in ("checkpoint.keras", "model.keras", "history.json", "settings.json"):
+        (folder / file).unlink(missing_ok=True)
+
+
+def environment() -> dict:
+    """Return what a result depends on besides its settings: versions, backend, processor."""
+    import keras
+
+    packages = {"keras": "keras", "numpy": "numpy", "opencv": "opencv-python-headless", "scikit-learn": "scikit-learn"}
+    backend = keras.backend.backend()
+    packages[backend] = backend
+    return {
+        "python": platform.python_version(),
+        "backend": backend,
+        "precision": keras.config.dtype_policy().name,
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "versions": {name: version(package) for name, package in packages.items()},
+    }
+
+
+def _identity(model, training, validation, batch_size, seed, class_weight, settings) -> dict:
+    """Describe a run; two runs with the same description may go on from each other."""
+    layers = [[layer.name, type(layer).__name__, layer.count_params()] for layer in model.layers]
+    optimizer = model.optimizer.get_config()
+    description = {
+        "model": model.name,
+        "layers": layers,
+        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "optimizer": {key: value for key, value in optimizer.items() if isinstance(value, int | float | str)},
+        "n_training": len(training[1]),
+        "n_validation": len(validation[1]),
+        "pixels": [int(np.asarray(part[0]).sum(dtype=np.int64)) for part in (training, validation)],
+        "batch_size": batch_size,
+        "seed": seed,
+        "class_weight": {str(key): value for key, value in (class_weight or {}).items()},
+        **(settings or {}),
+    }
+    return json.loads(json.dumps(description, default=float))
+
+
+def _resume(folder: Path, identity: dict) -> pd.DataFrame | None:
+    try:
+        known = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        history = _read_history(folder)
+    except (OSError, ValueError):
+        known, history = None, None
+    complete = all((folder / file).is_file() for file in ("checkpoint.keras", "model.keras"))
+    if known == identity and complete:
+        return history
+    forget(folder.parent, folder.name)
+    return None
+
+
+def _finished(history: pd.DataFrame, epochs: int, patience: int | None) -> bool:
+    waited = len(history) - int(history["val_accuracy"].to_numpy().argmax()) - 1
+    return len(history) >= epochs or (patience is not None and waited >= patience)
+
+
+def _read_history(folder: Path) -> pd.DataFrame:
+    rows = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="epoch"))
+
+
+def _write_json(path: Path, content) -> None:
+    building = path.with_suffix(".building")
+    building.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    building.replace(path)
+
+
+def _save_model(model, path: Path) -> None:
+    """Save under another name first: a kernel killed while saving must not cost the previous checkpoint."""
+    building = path.with_name(f"building-{path.name}")
+    model.save(building)
+    building.replace(path)
+
+
+def _epoch_keeper(folder: Path, history: pd.DataFrame, patience: int | None):
+    """Return a callback that saves the model, the best model and the history after each epoch."""
+    import keras
+
+    class EpochKeeper(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.rows = history.to_dict("records")
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.started = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            row = {key: round(float(value), 6) for key, value in logs.items()}
+            self.rows.append({**row, "seconds": round(time.perf_counter() - self.started, 3)})
+            _save_model(self.model, folder / "checkpoint.keras")
+            best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
+            if best == len(self.rows) - 1:
+                _save_model(self.model, folder / "model.keras")
+            # The history goes last: it is what says that the epoch is done.
+            _write_json(folder / "history.json", self.rows)
+            if patience is not None and len(self.rows) - 1 - best >= patience:
+                self.model.stop_training = True
+
+    return EpochKeeper()
+
+
+def _progress(bar: tqdm, epochs: int):
+    """Return a callback that moves one bar over all epochs."""
+    import keras
+
+    class Progress(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            bar.set_description(f"epoch {epoch + 1}/{epochs}")
+
+        def on_train_batch_end(self, batch, logs=None):
+            bar.update()
+
+        def on_epoch_end(self, epoch, logs=None):
+            bar.set_postfix({key: f"{value:.3f}" for key, value in logs.items() if "accuracy" in key})
+
+    return Progress()
