@@ -7,7 +7,8 @@ def draw_architecture(model, height: int = 150):
     """Draw a network as a row of blocks, as tall as its feature maps and as deep as its channels.
 
     Args:
-        model: a keras.Model; a backbone inside it is drawn as well.
+        model: a keras.Model. A backbone inside it is drawn as well; of one with residual connections
+            only the first convolution and the additions, since 190 layers would not be readable.
         height: of the largest feature map, in pixels.
 
     Returns:
@@ -20,8 +21,7 @@ def draw_architecture(model, height: int = 150):
 
     chain = []
     for layer in model.layers:
-        inner = isinstance(layer, keras.Model) and len(layer.layers) < 40
-        chain.extend(layer.layers if inner else [layer])
+        chain.extend(_of_backbone(layer) if isinstance(layer, keras.Model) else [layer])
     flat = _Chain(chain)
     hidden = (layers.InputLayer, layers.Rescaling, layers.Resizing, layers.Concatenate, layers.Flatten)
     with warnings.catch_warnings():
@@ -32,6 +32,16 @@ def draw_architecture(model, height: int = 150):
             max_xy=height, spacing=12, font=ImageFont.load_default(size=13), padding=12,
         )  # fmt: skip
     return picture.convert("RGB")
+
+
+def _of_backbone(backbone) -> list:
+    from keras import layers
+
+    residual = [layer for layer in backbone.layers if isinstance(layer, layers.Add)]
+    if not residual:
+        return backbone.layers
+    first = next(layer for layer in backbone.layers if isinstance(layer, layers.Conv2D))
+    return [first, *residual]
 
 
 class _Chain:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -26,10 +26,10 @@ Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")
 @app.command()
 def run(
     profile: Annotated[str, typer.Option(help="A file in notebooks/profiles: sample, quick or full.")] = "sample",
-    only: Annotated[Optional[list[str]], typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Folder to write to.  [default: runs/PROFILE]")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.  [default: runs/PROFILE]")] = None,
     parameter: Annotated[
-        Optional[list[str]], typer.Option("--parameter", "-p", help="NAME=VALUE that wins over the profile. Repeatable.")
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE that wins over the profile. Repeatable.")
     ] = None,
 ) -> None:
     """Execute the notebooks and leave notebooks, HTML, metrics and one index.html.
@@ -45,7 +45,7 @@ def run(
 
 @app.command()
 def refresh(
-    only: Annotated[Optional[list[str]], typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
 ) -> None:
     """Execute the notebooks in place, for whoever changed them: outputs are renewed and tidied."""
     from fer_utils.runner import refresh_notebooks
@@ -56,7 +56,7 @@ def refresh(
 @data_app.command("info")
 def data_info(
     path: Annotated[
-        Optional[Path], typer.Argument(help="Zip, folder, CSV or .tar.gz.  [default: $FER_DATA, data/, the sample]")
+        Path | None, typer.Argument(help="Zip, folder, CSV or .tar.gz.  [default: $FER_DATA, data/, the sample]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -128,18 +128,19 @@ def predict(
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Option(help="A .keras file.")],
-    data: Annotated[Optional[Path], typer.Option(help="[default: $FER_DATA, data/, the sample]")] = None,
+    data: Annotated[Path | None, typer.Option(help="[default: $FER_DATA, data/, the sample]")] = None,
     split: Split = "PublicTest",
     as_json: AsJson = False,
 ) -> None:
     """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
     from fer_utils.dataset import load_dataset
-    from fer_utils.evaluation import class_report, describe, predict, score
+    from fer_utils.evaluation import class_report, describe, score
+    from fer_utils.evaluation import predict as predict_all
     from fer_utils.prediction import load_model
 
-    dataset = load_dataset(data, progress=not as_json)
-    images, labels = dataset.subset(split)
-    result = {"model": str(model), **score(labels, predict(load_model(model), images), split)}
+    network = load_model(model)
+    images, labels = load_dataset(data, progress=not as_json).subset(split)
+    result = {"model": str(model), **score(labels, predict_all(network, images), split)}
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
@@ -151,7 +152,7 @@ def evaluate(
 @app.command("app")
 def serve_app(
     model: Annotated[
-        Optional[Path], typer.Option(help="A .keras file.  [default: the newest one in the project's runs/]")
+        Path | None, typer.Option(help="A .keras file.  [default: the newest one in the project's runs/]")
     ] = None,
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 8866,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,

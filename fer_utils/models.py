@@ -16,6 +16,10 @@ from fer_utils.labels import EMOTIONS, IMAGE_SIZE
 INPUT_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 1)
 SECONDS_FOR_A_REPLY = 20
 
+# Keras's 0.99 needs hundreds of steps before the running statistics fit; a short run would be trained well
+# and still predict at random.
+NORM_MOMENTUM = 0.9
+
 # What `preprocess_input` of each backbone does, as a layer that can be saved. Caffe's order is blue, green,
 # red; for a grey picture the three channels are equal and only the means stay different.
 PREPROCESSING = {
@@ -52,7 +56,7 @@ def custom_cnn(l2: float = 0.01):
                 n_filters, 3, padding="same", activation="relu", name=f"block{block}_conv{position}",
                 kernel_regularizer=keras.regularizers.L2(penalty) if penalty else None,
             )(x)  # fmt: skip
-        x = layers.BatchNormalization(name=f"block{block}_norm")(x)
+        x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"block{block}_norm")(x)
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
         x = layers.Dropout(0.25, name=f"block{block}_dropout")(x)
     x = layers.Flatten(name="flatten")(x)

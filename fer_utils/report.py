@@ -11,9 +11,7 @@ import pandas as pd
 from fer_utils import plots
 from fer_utils.results import comparison, load_results
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("fer_utils", "."), autoescape=True, trim_blocks=True
-)
+TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("fer_utils", "."), autoescape=True, trim_blocks=True)
 
 
 def write_report(out: Path, profile: str, runs: list) -> Path:

@@ -1,6 +1,7 @@
 """Running the notebooks without a browser: papermill, a progress bar, a folder a teacher can open."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -61,7 +62,7 @@ def run_notebooks(
     """
     parameters = read_profile(profile)
     notebooks = find_notebooks(only)
-    overrides = overrides or {}
+    overrides = _with_absolute_data(overrides or {})
     check_profile(parameters, overrides, notebooks)
     out = Path(out) if out else notebook_folder().parent / "runs" / profile
     out = out.resolve()
@@ -130,6 +131,14 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _as_shown(text: str) -> str:
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+
+
+def _with_absolute_data(overrides: dict) -> dict:
+    """Make paths that were given relative to here hold inside the kernels, which work in notebooks/."""
+    if os.environ.get("FER_DATA"):
+        os.environ["FER_DATA"] = str(Path(os.environ["FER_DATA"]).resolve())
+    data = overrides.get("DATA")
+    return {**overrides, "DATA": str(Path(data).resolve())} if data and Path(data).exists() else overrides
 
 
 def _run_one(notebook: Path, out: Path, parameters: dict, bar) -> NotebookRun:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,7 +23,7 @@ class TrainedRun:
     """What training gives back.
 
     Attributes:
-        model: the keras.Model with the weights of the epoch that was best on the validation part.
+        model: the keras.Model, not compiled, with the weights of the epoch that was best on the validation part.
         history: one row an epoch (index 1, 2, …): loss, accuracy, val_loss, val_accuracy, seconds.
         folder: where model.keras, history.json and settings.json lie.
     """
@@ -117,7 +118,7 @@ def train(
         done = len(history)
         if _finished(history, epochs, patience):
             print(f"{name}: {done} finished epochs found in {folder.name}/, loaded instead of trained again.")
-            return TrainedRun(keras.models.load_model(best), history, folder)
+            return TrainedRun(keras.models.load_model(best, compile=False), history, folder)
         print(f"{name}: going on after epoch {done} of {epochs}.")
         model = keras.models.load_model(checkpoint)
     else:
@@ -133,7 +134,10 @@ def train(
             initial_epoch=len(history), epochs=epochs, batch_size=batch_size,
             class_weight=class_weight, verbose=0, callbacks=[keeper, _progress(bar, epochs)],
         )  # fmt: skip
-    return TrainedRun(keras.models.load_model(best), _read_history(folder), folder)
+    # Saved again without the optimizer's state, which is two thirds of the file and of no use to a reader.
+    model = keras.models.load_model(best, compile=False)
+    _save_model(model, best)
+    return TrainedRun(model, _read_history(folder), folder)
 
 
 def forget(output_dir: str | Path, name: str) -> None:
@@ -162,13 +166,9 @@ def environment() -> dict:
 
 def _identity(model, training, validation, batch_size, seed, class_weight, settings) -> dict:
     """Describe a run; two runs with the same description may go on from each other."""
-    layers = [[layer.name, type(layer).__name__, layer.count_params()] for layer in model.layers]
-    optimizer = model.optimizer.get_config()
     description = {
-        "model": model.name,
-        "layers": layers,
-        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
-        "optimizer": {key: value for key, value in optimizer.items() if isinstance(value, int | float | str)},
+        "layers": _describe_layers(model),
+        "optimizer": _plain_settings(model.optimizer.get_config()),
         "n_training": len(training[1]),
         "n_validation": len(validation[1]),
         "pixels": [int(np.asarray(part[0]).sum(dtype=np.int64)) for part in (training, validation)],
@@ -178,6 +178,20 @@ def _identity(model, training, validation, batch_size, seed, class_weight, setti
         **(settings or {}),
     }
     return json.loads(json.dumps(description, default=float))
+
+
+def _describe_layers(model) -> list:
+    """List kind, size and settings of every layer; names are left out, since Keras numbers them anew each time."""
+    return [
+        [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config()), _describe_layers(layer)]
+        if hasattr(layer, "layers")
+        else [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config())]
+        for layer in model.layers
+    ]
+
+
+def _plain_settings(config: dict) -> dict:
+    return {key: value for key, value in config.items() if key != "name" and isinstance(value, int | float | str)}
 
 
 def _resume(folder: Path, identity: dict) -> pd.DataFrame | None:
@@ -234,7 +248,8 @@ def _epoch_keeper(folder: Path, history: pd.DataFrame, patience: int | None):
             _save_model(self.model, folder / "checkpoint.keras")
             best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
             if best == len(self.rows) - 1:
-                _save_model(self.model, folder / "model.keras")
+                shutil.copyfile(folder / "checkpoint.keras", folder / "building-model.keras")
+                (folder / "building-model.keras").replace(folder / "model.keras")
             # The history goes last: it is what says that the epoch is done.
             _write_json(folder / "history.json", self.rows)
             if patience is not None and len(self.rows) - 1 - best >= patience:

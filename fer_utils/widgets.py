@@ -1,6 +1,8 @@
 """The uploader: choose a photo, press Submit, see the predicted expression of every face."""
 
+import base64
 import io
+from html import escape
 
 import ipywidgets
 
@@ -74,7 +76,7 @@ class EmotionUploader:
             labels = [f"{i}: <b>{face.label}</b> ({face.confidence:.0%})" for i, face in enumerate(self.faces, 1)]
             self._say(f"Predicted expression, face {', '.join(labels)}")
         except UserError as error:
-            self._say(f"{error}.")
+            self._say(f"{escape(str(error))}.")
         return self.faces
 
     def clear(self) -> None:
@@ -85,7 +87,7 @@ class EmotionUploader:
 
     def _chosen(self, change) -> None:
         self.submit_button.disabled = not change["new"]
-        self._say(f"Chosen: {change['new'][0]['name']}. Press Submit." if change["new"] else "")
+        self._say(f"Chosen: {escape(change['new'][0]['name'])}. Press Submit." if change["new"] else "")
 
     def _submit_chosen(self) -> None:
         self._say("Looking for faces …")
@@ -95,11 +97,15 @@ class EmotionUploader:
         self.message.value = f'<div role="status" style="font-size: 1.1em">{html}</div>'
 
 
-def _as_widget(picture, alternative: str) -> ipywidgets.Image:
-    """Turn a PIL image or a matplotlib figure into an image widget."""
+def _as_widget(picture, alternative: str) -> ipywidgets.HTML:
+    """Turn a PIL image or a matplotlib figure into a picture with a text for those who cannot see it."""
     content = io.BytesIO()
     if hasattr(picture, "savefig"):
         picture.savefig(content, format="png", dpi=90)
     else:
         picture.save(content, format="PNG")
-    return ipywidgets.Image(value=content.getvalue(), format="png", alt=alternative, layout={"max_width": "32em"})
+    # ipywidgets.Image has no alternative text, so the picture travels inside HTML.
+    source = base64.b64encode(content.getvalue()).decode()
+    return ipywidgets.HTML(
+        f'<img alt="{escape(alternative)}" src="data:image/png;base64,{source}" style="max-width: 30em">'
+    )

@@ -1,8 +1,8 @@
 """Find FER-2013, read it in any of its forms, keep it decoded, split it.
 
-    from fer_utils.dataset import load_dataset
-    dataset = load_dataset()              # $FER_DATA, data/, or the embedded sample
-    x, y = dataset.subset("Training")     # uint8 (n, 48, 48), int64 (n,)
+from fer_utils.dataset import load_dataset
+dataset = load_dataset()              # $FER_DATA, data/, or the embedded sample
+x, y = dataset.subset("Training")     # uint8 (n, 48, 48), int64 (n,)
 """
 
 from fer_utils.dataset.download import download

@@ -1,0 +1,49 @@
+# Every target makes .venv by itself; only Python 3.11 to 3.13 and make are needed.
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+PROFILE ?= $(if $(DATA),quick,sample)
+OUT ?= runs/$(PROFILE)
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+.PHONY: help venv notebooks refresh test lab app bench
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@echo "make venv        create .venv with everything in it"
+	@echo "make notebooks   run the six notebooks on the embedded sample; open runs/sample/index.html"
+	@echo "                 DATA=archive.zip runs them on FER-2013 (profile quick); PROFILE=full for the original settings"
+	@echo "make test        unit tests, then the committed notebooks cell by cell; FER_DATA=archive.zip adds the real data"
+	@echo "make lab         open JupyterLab in notebooks/"
+	@echo "make app         open the emotion detector as a page of its own"
+	@echo "make bench       measure side by side what the project claims to be fast"
+	@echo "make refresh     execute the committed notebooks in place, after changing them"
+
+venv: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv found: install one, or say make PYTHON=/path/to/python3" >&2; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,app]'
+	@touch $@
+
+notebooks: venv
+	$(BIN)/fer run --profile $(PROFILE) --out $(OUT) $(if $(DATA),--parameter 'DATA=$(DATA)')
+
+refresh: venv
+	$(BIN)/fer refresh
+
+test: venv
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 1800 \
+		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+
+lab: venv
+	$(BIN)/jupyter lab notebooks
+
+app: venv
+	$(BIN)/fer app
+
+bench: venv
+	$(BIN)/python -m benchmarks

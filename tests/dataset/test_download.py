@@ -1,0 +1,75 @@
+"""Fetching from Kaggle, with a stand-in for kagglehub."""
+
+import sys
+import types
+
+import pytest
+from conftest import write_folder
+
+from fer_utils.dataset import download, load_dataset
+from fer_utils.dataset import download as download_function
+from fer_utils.dataset.download import PUBLISHED_COUNTS, differences
+from fer_utils.errors import UserError
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Replace kagglehub; `hub.answer` is the path it returns or the exception it raises."""
+    module = types.ModuleType("kagglehub")
+
+    def dataset_download(handle):
+        assert handle == "msambare/fer2013"
+        if isinstance(module.answer, Exception):
+            raise module.answer
+        return str(module.answer)
+
+    module.dataset_download = dataset_download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+    return module
+
+
+@pytest.fixture
+def small_is_published(monkeypatch):
+    """Let the small copy of `files` count as FER-2013."""
+    counts = {"Training": (5,) * 7, "PublicTest": (1,) * 7, "PrivateTest": (1,) * 7}
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.download"], "PUBLISHED_COUNTS", counts)
+
+
+def test_good_download_lands_in_the_target(tmp_path, files, hub, small_is_published):
+    hub.answer = write_folder(tmp_path / "hub", files)
+    dataset = download_function(tmp_path / "data", progress=False)
+    assert len(dataset) == 49
+    assert len(load_dataset(tmp_path / "data" / "fer2013", progress=False)) == 49
+
+
+def test_wrong_counts_are_refused_and_not_kept(tmp_path, files, hub, small_is_published):
+    files.pop(next(name for name in files if "train/fear" in name))
+    hub.answer = write_folder(tmp_path / "hub", files)
+    with pytest.raises(UserError, match="Training has 4 fear images instead of 5") as caught:
+        download(tmp_path / "data", progress=False)
+    assert "To fetch it by hand" in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no route"), KeyError("KAGGLE_KEY"), RuntimeError("")])
+def test_failure_prints_the_manual_steps(tmp_path, hub, error):
+    hub.answer = error
+    with pytest.raises(UserError) as caught:
+        download(tmp_path, progress=False)
+    message = str(caught.value)
+    assert message.startswith("the download from Kaggle failed (")
+    assert "archive.zip" in message and "fer data info" in message
+
+
+def test_an_existing_copy_is_not_overwritten(tmp_path, hub):
+    (tmp_path / "fer2013").mkdir()
+    with pytest.raises(UserError, match="already there"):
+        download(tmp_path)
+
+
+def test_published_counts_add_up():
+    assert sum(map(sum, PUBLISHED_COUNTS.values())) == 35887
+
+
+def test_differences_of_the_sample_are_found():
+    assert differences(load_dataset("sample", progress=False))

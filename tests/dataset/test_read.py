@@ -1,0 +1,127 @@
+"""The three forms give the same arrays."""
+
+import cv2
+import numpy as np
+import pytest
+from conftest import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
+
+from fer_utils import EMOTIONS, USAGES
+from fer_utils.dataset import load_dataset
+from fer_utils.dataset.csv_form import _parse_pixels
+from fer_utils.dataset.download import PUBLISHED_COUNTS
+
+
+def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
+    zipped = load_dataset(write_zip(tmp_path / "archive.zip", files), progress=False)
+    folder = load_dataset(write_folder(tmp_path / "fer2013", files), progress=False)
+    assert (zipped.form, folder.form) == ("zip", "folder")
+    assert zipped.images.dtype == np.uint8 and zipped.images.shape == (49, 48, 48)
+    assert zipped.labels.dtype == np.int64
+    assert zipped.fingerprint == folder.fingerprint
+    assert zipped.names.tolist() == sorted(files) == folder.names.tolist()
+    assert zipped.counts().loc["Training"].tolist() == [5] * 7
+    assert zipped.counts().loc["PrivateTest"].tolist() == [1] * 7
+    first = sorted(files)[0]
+    expected = cv2.imdecode(np.frombuffer(files[first], np.uint8), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(zipped.images[0], expected)
+
+
+def test_folders_above_the_split_do_not_matter(tmp_path, files):
+    deeper = {f"archive/fer2013/{name}": content for name, content in files.items()}
+    assert len(load_dataset(write_zip(tmp_path / "a.zip", deeper), progress=False)) == 49
+
+
+def test_csv_gives_rows_in_order(tmp_path, csv_rows):
+    dataset = load_dataset(write_csv(tmp_path / "fer2013.csv", csv_rows), progress=False)
+    assert dataset.form == "csv"
+    assert dataset.labels.tolist() == [i % 7 for i in range(21)]
+    assert dataset.usage.tolist() == [USAGES[i % 3] for i in range(21)]
+    for i in range(21):
+        np.testing.assert_array_equal(dataset.images[i], picture(i))
+
+
+def test_csv_with_padded_column_names(tmp_path, csv_rows):
+    rows = [f"{label}, {usage}, {pixels}" for label, pixels, usage in (row.split(",") for row in csv_rows)]
+    plain = load_dataset(write_csv(tmp_path / "fer2013.csv", csv_rows), progress=False)
+    path = write_csv(tmp_path / "icml_face_data.csv", rows, "emotion, Usage, pixels")
+    padded = load_dataset(path, progress=False)
+    assert padded.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("inside", ["fer2013/fer2013.csv", "icml_face_data.csv"])
+def test_csv_inside_tar_and_zip(tmp_path, csv_rows, inside):
+    table = write_csv(tmp_path / "table.csv", csv_rows)
+    tar = load_dataset(write_tar(tmp_path / "fer2013.tar.gz", table, inside), progress=False)
+    zipped = load_dataset(write_zip(tmp_path / "c.zip", {inside: table.read_bytes()}), progress=False)
+    assert tar.form == "tar.gz"
+    assert tar.fingerprint == zipped.fingerprint == load_dataset(table, progress=False).fingerprint
+
+
+def test_odd_spacing_between_pixels_is_read(csv_rows):
+    image = picture(3)
+    text = "  ".join(map(str, image.ravel()))
+    images, sound = _parse_pixels([" ".join(map(str, image.ravel())), f" {text} "])
+    assert sound.all()
+    np.testing.assert_array_equal(images, [image, image])
+
+
+def test_file_names_tell_the_official_usage(tmp_path):
+    content = {"test/happy/PrivateTest_1.png": png(picture(1)), "test/happy/PublicTest_2.png": png(picture(2))}
+    dataset = load_dataset(write_zip(tmp_path / "a.zip", content), progress=False)
+    assert dataset.usage.tolist() == ["PrivateTest", "PublicTest"]
+    assert dataset.notes == []
+
+
+def test_without_official_names_it_says_so(tmp_path):
+    content = {"train/happy/1.png": png(picture(1)), "test/happy/2.png": png(picture(2))}
+    dataset = load_dataset(write_zip(tmp_path / "a.zip", content), progress=False)
+    assert dataset.usage.tolist() == ["PublicTest", "Training"]
+    assert "2 file names do not tell the official usage" in dataset.notes[0]
+
+
+def test_colour_is_converted_and_said(tmp_path):
+    colour = cv2.merge([picture(1)] * 3)
+    content = {"train/sad/Training_1.png": png(colour), "train/sad/Training_2.png": png(picture(2))}
+    dataset = load_dataset(write_zip(tmp_path / "a.zip", content), progress=False)
+    np.testing.assert_array_equal(dataset.images[0], picture(1))
+    assert dataset.notes == ["1 colour images were converted to grey"]
+
+
+def test_sixteen_bit_and_alpha_are_read(tmp_path):
+    deep = picture(1).astype(np.uint16) * 257
+    alpha = cv2.merge([picture(2)] * 3 + [np.full((48, 48), 255, np.uint8)])
+    content = {"train/sad/Training_1.png": png(deep), "train/sad/Training_2.png": png(alpha)}
+    dataset = load_dataset(write_zip(tmp_path / "a.zip", content), progress=False)
+    np.testing.assert_array_equal(dataset.images, [picture(1), picture(2)])
+
+
+def test_subset_and_missing_part(tmp_path):
+    dataset = load_dataset(write_csv(tmp_path / "f.csv", [csv_row(3, picture(0), "Training")]), progress=False)
+    images, labels = dataset.subset("Training")
+    assert images.shape == (1, 48, 48) and labels.tolist() == [3]
+    with pytest.raises(ValueError, match="no PrivateTest images .it has Training."):
+        dataset.subset("PrivateTest")
+    with pytest.raises(ValueError, match="unknown usage 'test'"):
+        dataset.subset("test")
+
+
+@pytest.mark.fer2013
+def test_real_counts_are_the_published_ones(fer2013):
+    dataset = load_dataset(fer2013, cache=False, progress=False)
+    counts = dataset.counts()
+    for usage in counts.index:
+        assert tuple(counts.loc[usage]) == PUBLISHED_COUNTS[usage]
+    assert {"Training", "PublicTest"} <= set(counts.index)
+    assert dataset.skipped == [] and dataset.notes == []
+
+
+@pytest.mark.fer2013
+def test_real_images_equal_a_plain_loop(fer2013):
+    import zipfile
+
+    dataset = load_dataset(fer2013, cache=False, progress=False)
+    with zipfile.ZipFile(fer2013) as archive:
+        for i in range(0, len(dataset), 2999):
+            plain = cv2.imdecode(np.frombuffer(archive.read(dataset.names[i]), np.uint8), cv2.IMREAD_GRAYSCALE)
+            np.testing.assert_array_equal(dataset.images[i], plain)
+            assert EMOTIONS[dataset.labels[i]] == dataset.names[i].split("/")[-2]

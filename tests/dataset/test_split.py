@@ -1,0 +1,82 @@
+"""Stratified, seeded, copies on one side."""
+
+import numpy as np
+import pytest
+from conftest import picture
+
+from fer_utils.dataset import duplicate_groups, load_dataset, split_validation, subsample
+from fer_utils.errors import UserError
+
+
+@pytest.fixture
+def with_copies():
+    """400 images, of which 120 are copies of others, some under another label."""
+    base = np.stack([picture(i) for i in range(280)])
+    generator = np.random.default_rng(1)
+    copied = generator.integers(0, 280, 120)
+    labels = np.arange(280) % 7
+    copy_labels = np.where(generator.random(120) < 0.2, (labels[copied] + 1) % 7, labels[copied])
+    return np.concatenate([base, base[copied]]), np.concatenate([labels, copy_labels]).astype(np.int64)
+
+
+def test_groups_number_identical_pictures():
+    images = np.stack([picture(i) for i in (5, 6, 5, 7, 6)])
+    assert duplicate_groups(images).tolist() == [0, 1, 0, 2, 1]
+
+
+def test_every_image_once_and_copies_on_one_side(with_copies):
+    images, labels = with_copies
+    train, validation = split_validation(images, labels, 0.2, seed=3)
+    assert sorted([*train, *validation]) == list(range(400))
+    groups = duplicate_groups(images)
+    assert not set(groups[train]) & set(groups[validation])
+
+
+def test_stratified_and_of_the_size_asked(with_copies):
+    images, labels = with_copies
+    _, validation = split_validation(images, labels, 0.2, seed=0)
+    share = np.bincount(labels[validation], minlength=7) / np.bincount(labels, minlength=7)
+    assert np.all(np.abs(share - 0.2) < 0.1)
+    assert abs(len(validation) / 400 - 0.2) < 0.04
+
+
+def test_seeded(with_copies):
+    first, again, other = (split_validation(*with_copies, 0.2, seed=seed)[1].tolist() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
+def test_share_out_of_range(with_copies, share):
+    with pytest.raises(UserError, match="between 0 and 1"):
+        split_validation(*with_copies, share)
+
+
+def test_too_few_images_of_a_class():
+    images = np.stack([picture(i) for i in range(8)])
+    with pytest.raises(UserError, match="too few different images"):
+        split_validation(images, np.array([0, 0, 0, 0, 1, 1, 1, 2]))
+
+
+def test_subsample_is_stratified_and_seeded():
+    labels = np.repeat(np.arange(7), 100)
+    rows = subsample(labels, 70, seed=0)
+    assert np.bincount(labels[rows]).tolist() == [10] * 7
+    assert rows.tolist() == subsample(labels, 70, seed=0).tolist() == sorted(rows.tolist())
+    assert len(subsample(labels, 0)) == len(subsample(labels, 700)) == 700
+
+
+def test_no_leak_in_the_sample():
+    images, labels = load_dataset("sample", progress=False).subset("Training")
+    groups = duplicate_groups(images)
+    train, validation = split_validation(images, labels, seed=0)
+    assert len(set(groups)) < len(groups), "the sample has duplicates to get wrong"
+    assert not set(groups[train]) & set(groups[validation])
+
+
+@pytest.mark.fer2013
+def test_no_leak_in_fer2013(fer2013):
+    images, labels = load_dataset(fer2013, progress=False).subset("Training")
+    train, validation = split_validation(images, labels, seed=0)
+    assert not {image.tobytes() for image in images[train]} & {image.tobytes() for image in images[validation]}
+    share = np.bincount(labels[validation]) / np.bincount(labels)
+    assert np.all(np.abs(share - 0.2) < 0.02)

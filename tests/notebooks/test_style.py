@@ -1,0 +1,110 @@
+"""What every committed notebook must look like."""
+
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import numpy as np
+import pytest
+
+from fer_utils.runner import WIDGET_VIEW
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+CHECKED = "nbval-check-output"
+HEADINGS = ["What you will learn", "Before you start", "How long it takes", "Recap", "Exercises"]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def test_there_are_six():
+    assert len(NOTEBOOKS) == 6
+
+
+def test_valid_with_stable_readable_ids(notebook):
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]{2,40}", name) for name in ids), ids
+
+
+def test_kernel_is_the_neutral_one(notebook):
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_cells_are_small(notebook):
+    lines = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    assert median(lines) <= 5
+    assert np.percentile(lines, 90) <= 15
+    assert max(lines) <= 25
+    longest = max(len(line) for cell in code_cells(notebook) for line in cell.source.splitlines())
+    assert longest <= 105, "longer lines are cut off in the HTML page"
+
+
+def test_prose_leads(notebook):
+    n_prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    assert n_prose >= 0.75 * len(code_cells(notebook))
+
+
+def test_skeleton(notebook):
+    headings = re.findall(r"^## (.+)$", prose(notebook), flags=re.M)
+    assert [heading for heading in headings if heading in HEADINGS] == HEADINGS
+    assert re.match(r"# \d · ", notebook.cells[0].source)
+    assert "Predict first" in prose(notebook)
+
+
+def test_recap_answers_the_objectives(notebook):
+    def numbered(heading):
+        text = prose(notebook).split(f"## {heading}")[1].split("\n## ")[0]
+        return len(re.findall(r"^\d\. ", text, flags=re.M))
+
+    assert numbered("What you will learn") == numbered("Recap") >= 4
+    assert numbered("Exercises") >= 3
+
+
+def test_executed_in_order_without_errors_or_stderr(notebook):
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.id
+            assert output.get("name") != "stderr", cell.id
+
+
+def test_checked_cells_have_something_to_check(notebook):
+    checked = [cell for cell in code_cells(notebook) if CHECKED in cell.metadata.get("tags", ())]
+    assert len(checked) >= 3
+    for cell in checked:
+        assert cell.outputs and cell.execution_count, f"nbval would silently check nothing in {cell.id}"
+
+
+def test_no_widget_state_and_nothing_private(notebook):
+    assert "widgets" not in notebook.metadata
+    text = nbformat.writes(notebook)
+    assert WIDGET_VIEW not in text
+    assert not re.search(r"/root/|/home/|/Users/|/tmp/|index-url", text)
+    assert "sys.path" not in text
+
+
+def test_outputs_are_small(notebook):
+    assert len(nbformat.writes(notebook)) < 1_500_000
+
+
+def test_no_score_is_written_by_hand(notebook):
+    """A percentage with a decimal, in prose, is a figure that code should have printed."""
+    assert re.findall(r"\d+\.\d+ ?%", prose(notebook)) == []
+
+
+def test_says_that_the_sample_is_not_fer2013():
+    first = nbformat.read(NOTEBOOKS[0], as_version=4)
+    assert "not** FER-2013 figures" in prose(first)

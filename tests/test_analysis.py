@@ -1,0 +1,40 @@
+"""Counts, averages and weights."""
+
+import numpy as np
+import pytest
+from conftest import write_zip
+from sklearn.utils.class_weight import compute_sample_weight
+
+from fer_utils import analysis
+from fer_utils.dataset import load_dataset
+
+
+def test_counts_by_emotion_adds_up_both_tests(tmp_path, files):
+    table = analysis.counts_by_emotion(load_dataset(write_zip(tmp_path / "a.zip", files), progress=False))
+    assert table["training"].tolist() == [5] * 7
+    assert table["test"].tolist() == [2] * 7
+    assert table["training percent"].tolist() == [14.3] * 7
+
+
+def test_mean_faces_and_an_absent_class():
+    images = np.stack([np.full((48, 48), value, np.uint8) for value in (10, 20, 200)])
+    means = analysis.mean_faces(images, np.array([0, 0, 5]))
+    assert means.shape == (7, 48, 48)
+    assert means[0].mean() == 15 and means[5].mean() == 200 and means[1].mean() == 0
+
+
+def test_pixel_statistics():
+    half = np.zeros((48, 48), np.uint8)
+    half[:24] = 100
+    table = analysis.pixel_statistics(np.stack([half, np.full((48, 48), 80, np.uint8)]), np.array([2, 6]))
+    assert table.loc["fear"].tolist() == [50, 50]
+    assert table.loc["neutral"].tolist() == [80, 0]
+
+
+def test_class_weights_give_every_class_the_same_total():
+    labels = np.array([0] * 10 + [3] * 30 + [6] * 60)
+    weights = analysis.class_weights(labels)
+    assert set(weights) == {0, 3, 6}
+    totals = [weights[label] * (labels == label).sum() for label in weights]
+    assert totals == pytest.approx([100 / 3] * 3)
+    assert np.array([weights[label] for label in labels]) == pytest.approx(compute_sample_weight("balanced", labels))

@@ -1,0 +1,103 @@
+"""The audit finds what was planted, and nothing else."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import picture, png, write_csv, write_zip
+
+from fer_utils import cleaning
+from fer_utils.dataset import load_dataset
+from fer_utils.paths import sample_archive
+
+
+@pytest.fixture
+def planted(tmp_path, files):
+    """A zip with one fault of each kind; returns (dataset, audit)."""
+    twin, copy, two = png(picture(901)), png(picture(902)), png(picture(903))
+    faults = {
+        "train/happy/notes.txt": b"text",
+        "train/happy/Training_90000001.jpg": b"not a picture",
+        "train/happy/Training_90000002.png": png(np.full((48, 48), 77, np.uint8)),
+        "train/sad/Training_90000003.png": copy,
+        "train/sad/Training_90000004.png": copy,
+        "train/fear/Training_90000005.png": twin,
+        "test/fear/PublicTest_90000006.png": twin,
+        "train/angry/Training_90000007.png": two,
+        "train/disgust/Training_90000008.png": two,
+    }
+    dataset = load_dataset(write_zip(tmp_path / "a.zip", {**files, **faults}), progress=False)
+    return dataset, cleaning.audit_files(dataset, progress=False)
+
+
+def marked(audit, problem):
+    return sorted(name.split("/")[-1] for name in audit.loc[cleaning.findings(audit)[problem], "name"])
+
+
+def test_every_file_is_listed(planted, files):
+    _, audit = planted
+    assert len(audit) == len(files) + 9
+    row = audit.set_index("name").loc["train/happy/Training_90000001.jpg"]
+    assert (row["usage"], row["emotion"], row["extension"], row["readable"]) == ("Training", "happy", ".jpg", False)
+
+
+def test_each_fault_is_found_and_nothing_else(planted):
+    _, audit = planted
+    assert marked(audit, "wrong_extension") == ["notes.txt"]
+    assert marked(audit, "unreadable") == ["Training_90000001.jpg"]
+    assert marked(audit, "blank") == ["Training_90000002.png"]
+    assert marked(audit, "duplicate") == [f"Training_9000000{i}.png" for i in (4, 5, 8)]
+    assert marked(audit, "twin_across_splits") == ["PublicTest_90000006.png", "Training_90000005.png"]
+    assert marked(audit, "contradicting") == ["Training_90000007.png", "Training_90000008.png"]
+
+
+def test_report_counts_by_usage(planted):
+    _, audit = planted
+    table = cleaning.report(audit)
+    assert table.loc["twin across splits", ["Training", "PublicTest", "all"]].tolist() == [1, 1, 2]
+    assert table.loc["blank", "all"] == 1
+
+
+def test_pixels_decide_not_bytes(tmp_path, files):
+    image = picture(5)
+    strong = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    weak = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    assert strong != weak
+    content = {"train/sad/Training_1.png": strong, "train/sad/Training_2.png": weak}
+    dataset = load_dataset(write_zip(tmp_path / "a.zip", content), progress=False)
+    assert marked(cleaning.audit_files(dataset, progress=False), "duplicate") == ["Training_2.png"]
+
+
+def test_rows_of_a_csv_can_be_audited(tmp_path, csv_rows):
+    path = write_csv(tmp_path / "fer2013.csv", [*csv_rows, csv_rows[0], "3,1 2 3,Training"])
+    audit = cleaning.audit_files(load_dataset(path, progress=False), progress=False)
+    assert len(audit) == 23
+    assert marked(audit, "duplicate") == ["row 22"]
+    assert audit["readable"].sum() == 22
+    assert marked(audit, "wrong_extension") == []
+
+
+def test_everything_planted_in_the_sample_is_found():
+    """The list of planted faults is the truth; the audit must agree with it, fault by fault."""
+    audit = cleaning.audit_files(load_dataset("sample", progress=False), progress=False)
+    marks = cleaning.findings(audit)
+    planted = pd.read_csv(sample_archive().with_name("fer_sample_defects.csv"))
+    for defect, problem in {"other_extension": "wrong_extension", "unreadable": "unreadable", "blank": "blank"}.items():
+        expected = set(planted.loc[planted["defect"] == defect, "name"])
+        assert expected and set(audit.loc[marks[problem], "name"]) == expected
+
+
+@pytest.mark.fer2013
+def test_real_duplicates_against_an_independent_count(fer2013):
+    dataset = load_dataset(fer2013, progress=False)
+    pixels = np.ascontiguousarray(dataset.images).reshape(len(dataset), -1)
+    blank = pixels.std(axis=1) < cleaning.BLANK_BELOW_SPREAD
+    _, inverse = np.unique(pixels[~blank], axis=0, return_inverse=True)
+    surplus = (~blank).sum() - len(np.unique(inverse))
+    training = set(inverse[dataset.usage[~blank] == "Training"])
+    test = inverse[dataset.usage[~blank] != "Training"]
+    audit = cleaning.audit_files(dataset, progress=False)
+    marks = cleaning.findings(audit)
+    assert marks["duplicate"].sum() == surplus
+    in_test = audit["usage"] != "Training"
+    assert (marks["twin_across_splits"] & in_test).sum() == np.isin(test, list(training)).sum()

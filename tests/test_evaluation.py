@@ -1,0 +1,85 @@
+"""Scores against worked examples and reference implementations."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from fer_utils import evaluation
+from fer_utils.errors import UserError
+
+
+@pytest.fixture
+def predictions():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 7, 300)
+    probabilities = generator.dirichlet(np.ones(7), 300)
+    probabilities[np.arange(200), labels[:200]] += 0.7
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def test_wilson_interval_of_a_textbook_example():
+    # Newcombe 1998, Statistics in Medicine 17, table I, method 3: 81 of 263 gives 0.2553 to 0.3662.
+    assert evaluation.wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert evaluation.wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+def test_calibration_error_by_hand():
+    # Two bins of ten: confidence 0.95 with accuracy 0.5, and confidence 0.65 with accuracy 1.
+    probabilities = np.full((4, 7), 0.0)
+    probabilities[:2, 0], probabilities[:2, 1] = 0.95, 0.05
+    probabilities[2:, 0], probabilities[2:, 1] = 0.65, 0.35
+    labels = np.array([0, 3, 0, 0])
+    assert evaluation.calibration_error(labels, probabilities, bins=10) == pytest.approx(0.5 * 0.45 + 0.5 * 0.35)
+
+
+def test_perfectly_calibrated_certainty_has_no_error():
+    assert evaluation.calibration_error(np.arange(7), np.eye(7)) == 0
+
+
+def test_score_agrees_with_scikit_learn(predictions):
+    labels, probabilities = predictions
+    result = evaluation.score(labels, probabilities, "PublicTest")
+    predicted = probabilities.argmax(axis=1)
+    assert result["n"] == 300 and result["split"] == "PublicTest"
+    assert result["accuracy"] == (predicted == labels).mean()
+    assert result["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
+    matrix = np.array(result["confusion_matrix"])
+    assert matrix.sum() == 300 and matrix[2, 4] == ((labels == 2) & (predicted == 4)).sum()
+    assert result["accuracy_ci95"][0] < result["accuracy"] < result["accuracy_ci95"][1]
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_class_that_does_not_occur_does_not_count():
+    probabilities = np.eye(7)[[0, 0, 3, 3]]
+    result = evaluation.score(np.array([0, 0, 3, 3]), probabilities, "validation")
+    assert result["macro_f1"] == 1 and result["balanced_accuracy"] == 1
+    assert result["per_class"]["fear"]["n"] == 0
+
+
+def test_nothing_to_score_and_wrong_shape():
+    with pytest.raises(UserError):
+        evaluation.score(np.array([]), np.empty((0, 7)), "PublicTest")
+    with pytest.raises(UserError):
+        evaluation.score(np.array([1, 2]), np.ones((2, 6)), "PublicTest")
+
+
+def test_majority_baseline():
+    result = evaluation.majority_baseline(np.array([3, 3, 1]), np.array([3, 1, 1, 3, 3]), "PublicTest")
+    assert result["accuracy"] == 0.6
+
+
+def test_line_names_part_n_and_interval(predictions):
+    line = evaluation.describe(evaluation.score(*predictions, "PublicTest"))
+    assert line.startswith("PublicTest: accuracy ") and "95 % interval" in line and "n = 300" in line
+
+
+def test_predict_keeps_the_order(tiny_data, tiny_model):
+    images, _ = tiny_data
+    model = tiny_model(compiled=False)
+    together = evaluation.predict(model, images, batch_size=32)
+    alone = evaluation.predict(model, images[77:78])
+    assert together.shape == (140, 7)
+    np.testing.assert_allclose(together[77], alone[0], atol=1e-5)

@@ -1,0 +1,39 @@
+"""What is light must stay light."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "torch", "jax")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import fer_utils",
+        "import fer_utils.cli",
+        "from fer_utils import analysis, cleaning, dataset, plots, labels, paths",
+        "from fer_utils import models, training, augmentation, prediction, evaluation, results, runner",
+        "import fer_utils.sample",
+    ],
+)
+def test_no_framework_is_loaded(statement):
+    code = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_keras_starts_without_a_word_on_stderr():
+    code = "from fer_utils.quiet import load_keras; load_keras()"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr == ""
+
+
+def test_held_stderr_is_shown_when_something_fails():
+    code = (
+        "import os\nfrom fer_utils.quiet import held_stderr\n"
+        "with held_stderr():\n    os.write(2, b'from C++')\n    raise SystemExit(3)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 3 and "from C++" in found.stderr

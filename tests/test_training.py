@@ -1,0 +1,142 @@
+"""Training goes on where it stopped, and keeps the best epoch."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fer_utils import training
+from fer_utils.errors import UserError
+
+
+@pytest.fixture
+def fit(tiny_data, tiny_model, tmp_path):
+    images, labels = tiny_data
+    parts = ((images[:105], labels[:105]), (images[105:], labels[105:]))
+
+    def run(epochs, model=None, **changes):
+        arguments = dict(name="run", output_dir=tmp_path, epochs=epochs, batch_size=32, seed=1)
+        return training.train(model or tiny_model(), *parts, **{**arguments, **changes})
+
+    return run
+
+
+def saved_history(tmp_path):
+    return json.loads((tmp_path / "run" / "history.json").read_text())
+
+
+def test_it_learns_and_leaves_everything_behind(fit, tmp_path):
+    result = fit(8)
+    assert len(result.history) == 8 and result.history.index[0] == 1
+    assert result.history["accuracy"].iloc[-1] > result.history["accuracy"].iloc[0]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} <= set(result.history.columns)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "checkpoint.keras", "model.keras", "history.json", "settings.json"
+    }  # fmt: skip
+    assert result.seconds == pytest.approx(sum(row["seconds"] for row in saved_history(tmp_path)))
+
+
+def test_finished_run_is_loaded_not_repeated(fit, capsys):
+    first = fit(2)
+    again = fit(2)
+    assert "loaded instead of trained again" in capsys.readouterr().out
+    assert again.history.equals(first.history)
+    for ours, theirs in zip(again.model.get_weights(), first.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_interrupted_run_goes_on(fit, tmp_path, monkeypatch, capsys):
+    progress = training._progress
+
+    def dies_in_epoch_3(bar, epochs):
+        callback = progress(bar, epochs)
+        begin = callback.on_epoch_begin
+
+        def on_epoch_begin(epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+            begin(epoch, logs)
+
+        callback.on_epoch_begin = on_epoch_begin
+        return callback
+
+    monkeypatch.setattr(training, "_progress", dies_in_epoch_3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(4)
+    before = saved_history(tmp_path)
+    assert len(before) == 2
+    monkeypatch.setattr(training, "_progress", progress)
+    result = fit(4)
+    assert "going on after epoch 2 of 4" in capsys.readouterr().out
+    assert len(result.history) == 4
+    assert saved_history(tmp_path)[:2] == before
+
+
+def test_resumed_optimizer_keeps_its_state(fit, tiny_model, monkeypatch):
+    fit(2)
+    seen = []
+    keeper = training._epoch_keeper
+
+    def spy(*arguments):
+        callback = keeper(*arguments)
+        callback.on_train_begin = lambda logs=None: seen.append(int(callback.model.optimizer.iterations))
+        return callback
+
+    monkeypatch.setattr(training, "_epoch_keeper", spy)
+    fit(3)
+    assert seen == [8], "two epochs of four steps were remembered"
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"batch_size": 16}, {"settings": {"data": "other"}}])
+def test_other_settings_start_anew(fit, change):
+    fit(2)
+    assert len(fit(1, **change).history) == 1
+
+
+def test_other_network_or_learning_rate_starts_anew(fit, tiny_model):
+    fit(2)
+    assert len(fit(1, model=tiny_model(learning_rate=0.5)).history) == 1
+
+
+def test_damaged_run_starts_anew(fit, tmp_path):
+    fit(2)
+    (tmp_path / "run" / "history.json").write_text("[{")
+    assert len(fit(1).history) == 1
+
+
+def test_best_epoch_is_kept_not_the_last(fit, tmp_path, monkeypatch, tiny_data):
+    from fer_utils.evaluation import predict
+
+    result = fit(6, model=None)
+    images, labels = tiny_data
+    accuracy = (predict(result.model, images[105:]).argmax(axis=1) == labels[105:]).mean()
+    assert accuracy == pytest.approx(result.history["val_accuracy"].max(), abs=1e-5)
+
+
+def test_patience_stops_and_a_stopped_run_is_finished(fit, tiny_model, capsys):
+    result = fit(50, model=tiny_model(learning_rate=1e-9), patience=3)
+    assert len(result.history) == 1 + 3 and result.best_epoch == 1
+    fit(50, model=tiny_model(learning_rate=1e-9), patience=3)
+    assert "loaded instead" in capsys.readouterr().out
+
+
+def test_epochs_must_be_positive(fit):
+    with pytest.raises(UserError, match="EPOCHS must be at least 1"):
+        fit(0)
+
+
+def test_environment_names_versions_and_backend():
+    found = training.environment()
+    assert found["versions"]["keras"] and found["versions"][found["backend"]]
+
+
+def test_precision_by_name():
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    before = keras.config.dtype_policy()
+    try:
+        assert training.choose_precision("mixed_bfloat16") == "mixed_bfloat16" == keras.config.dtype_policy().name
+        assert training.choose_precision("auto") in ("mixed_bfloat16", "float32")
+    finally:
+        keras.config.set_dtype_policy(before)
