@@ -2,6 +2,8 @@
 
 import warnings
 
+MANY_LAYERS = 24
+
 
 def draw_architecture(model, height: int = 150):
     """Draw a network as a row of blocks, as tall as its feature maps and as deep as its channels.
@@ -22,13 +24,16 @@ def draw_architecture(model, height: int = 150):
     chain = []
     for layer in model.layers:
         chain.extend(_of_backbone(layer) if isinstance(layer, keras.Model) else [layer])
-    flat = _Chain(chain)
-    hidden = (layers.InputLayer, layers.Rescaling, layers.Resizing, layers.Concatenate, layers.Flatten)
+    hidden = [layers.InputLayer, layers.Rescaling, layers.Resizing, layers.Concatenate, layers.Flatten]
+    flat, depth = _Chain(chain), 90
+    if len(chain) > MANY_LAYERS:
+        hidden += [layers.Dropout, layers.BatchNormalization, layers.GlobalAveragePooling2D]
+        depth = 30
     with warnings.catch_warnings():
         # visualkeras warns about its own defaults.
         warnings.simplefilter("ignore")
         picture = visualkeras.layered_view(
-            flat, legend=True, type_ignore=list(hidden), scale_xy=height / 48, scale_z=0.25, max_z=90, min_xy=12,
+            flat, legend=True, type_ignore=hidden, scale_xy=height / 48, scale_z=0.25, max_z=depth, min_xy=12,
             max_xy=height, spacing=12, font=ImageFont.load_default(size=13), padding=12,
         )  # fmt: skip
     return picture.convert("RGB")

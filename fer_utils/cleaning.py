@@ -10,7 +10,9 @@ from tqdm.auto import tqdm
 
 from fer_utils.dataset import FerDataset
 from fer_utils.dataset.read import IMAGE_ENDINGS, classify, count_files, iterate_files
+from fer_utils.errors import UserError
 from fer_utils.labels import EMOTIONS, USAGES
+from fer_utils.paths import sample_archive
 
 # Grey levels of a face differ by some 50 or more; a picture of one flat tone says nothing.
 BLANK_BELOW_SPREAD = 2.0
@@ -118,3 +120,41 @@ def report(files: pd.DataFrame) -> pd.DataFrame:
     table["all"] = table.sum(axis=1)
     table["percent of files"] = (100 * table["all"] / len(files)).round(2)
     return table.rename_axis(index="problem", columns=None).rename(index=lambda name: name.replace("_", " "))
+
+
+def planted_defects() -> pd.DataFrame:
+    """Return the list of faults that were put into the embedded sample: name, defect, detail, related.
+
+    Raises:
+        UserError: if the list is missing.
+    """
+    path = sample_archive().with_name("fer_sample_defects.csv")
+    if not path.is_file():
+        raise UserError(f"the list of planted faults is missing ({path.name}): restore it with git")
+    return pd.read_csv(path, keep_default_na=False)
+
+
+def found_defects(files: pd.DataFrame, planted: pd.DataFrame) -> pd.DataFrame:
+    """Compare what was planted with what the original's rule and the findings notice.
+
+    Args:
+        files: from `audit_files` of the embedded sample.
+        planted: from `planted_defects`.
+
+    Returns:
+        One row a kind of fault: planted, found by the extension rule, found by the report (all counts of files).
+    """
+    marks = findings(files)
+    pictures = files[files["readable"] & kept_by_extension(files) & ~marks["blank"]]
+    copies = pictures["name"][pictures["fingerprint"].duplicated(keep=False)]
+    dropped = set(files.loc[marks["wrong_extension"] | marks["unreadable"], "name"])
+    noticed = dropped | set(files.loc[marks["blank"] | marks["contradicting"], "name"]) | set(copies)
+    kinds = planted.groupby("defect")["name"]
+    table = pd.DataFrame(
+        {
+            "planted": kinds.size(),
+            "found by the extension rule": kinds.agg(lambda names: names.isin(dropped).sum()),
+            "found by the report": kinds.agg(lambda names: names.isin(noticed).sum()),
+        }
+    )
+    return table.rename(index=lambda name: name.replace("_", " ")).sort_values("found by the report", ascending=False)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fer_utils.errors import UserError
+from fer_utils.sample.commands import app as sample_app
 
 app = typer.Typer(
     help="Learn facial-expression recognition on FER-2013: run the notebooks, look at data, predict, evaluate.",
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at FER-2013, or fetch it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(sample_app, name="sample")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")]

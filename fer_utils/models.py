@@ -195,7 +195,7 @@ def resnet50_classifier(backbone, image_size: int):
     inputs = keras.Input(INPUT_SHAPE, name="image")
     # training=False keeps the backbone's own batch statistics, also while its last stage is fine-tuned.
     x = backbone(as_backbone_input(inputs, "ResNet50V2", image_size), training=False)
-    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     for units in (512, 256, 128):
         x = layers.Dense(units, activation="relu", name=f"dense_{units}")(x)

@@ -20,6 +20,7 @@ def record(
     scores: list[dict],
     settings: dict,
     weights: str = "none",
+    head_run: TrainedRun | None = None,
 ) -> dict:
     """Write a run's metrics.json beside its model and return what it holds.
 
@@ -30,7 +31,10 @@ def record(
         scores: from `evaluation.score`, one a part.
         settings: the notebook's parameters that shape the run.
         weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "file" or "random".
+        head_run: the stage before, in which only the head was trained; its epochs and time count.
     """
+    history = joined_history(head_run, run) if head_run else run.history
+    before = len(history) - len(run.history)
     content = {
         "title": title,
         "name": run.folder.name,
@@ -43,16 +47,23 @@ def record(
         "weights": weights,
         "settings": settings,
         "parameters": int(run.model.count_params()),
-        "epochs": len(run.history),
-        "best_epoch": run.best_epoch,
-        "seconds": round(run.seconds, 1),
+        "epochs": len(history),
+        "best_epoch": before + run.best_epoch,
+        "seconds": round(float(history["seconds"].sum()), 1),
         "scores": {score["split"]: score for score in scores},
-        "history": run.history.to_dict("list"),
+        "history": history.to_dict("list"),
         "environment": environment(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     (run.folder / METRICS_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return content
+
+
+def joined_history(*runs: TrainedRun) -> pd.DataFrame:
+    """Return the histories of several stages as one, epochs counted through from 1."""
+    history = pd.concat([run.history for run in runs], ignore_index=True)
+    history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
+    return history
 
 
 def load_results(output_dir: str | Path) -> list[dict]:
@@ -98,3 +109,9 @@ def comparison(results: list[dict], split: str = "PublicTest") -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     return table.sort_values("accuracy", ascending=False, ignore_index=True) if rows else table
+
+
+def styled(table: pd.DataFrame):
+    """Return a table of `comparison` for display: shares in percent, no row numbers."""
+    percent = dict.fromkeys(("accuracy", "low", "high"), "{:.1%}")
+    return table.style.format({**percent, "train minutes": "{:.1f}", "macro-F1": "{:.3f}", "n": "{:,}"}).hide()

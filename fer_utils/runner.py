@@ -12,7 +12,14 @@ import nbformat
 from tqdm.auto import tqdm
 
 from fer_utils.errors import UserError
-from fer_utils.profiles import check_profile, find_notebooks, notebook_folder, parameters_for, read_profile
+from fer_utils.profiles import (
+    check_profile,
+    find_notebooks,
+    notebook_folder,
+    notebook_parameters,
+    parameters_for,
+    read_profile,
+)
 from fer_utils.report import write_report
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -161,7 +168,7 @@ def _run_one(notebook: Path, out: Path, parameters: dict, bar) -> NotebookRun:
     content = tidy(nbformat.read(target, as_version=4))
     nbformat.write(content, target)
     _write_html(content, target.with_suffix(".html"))
-    return NotebookRun(notebook.stem, seconds, {name: parameters[name] for name in sorted(parameters)}, error)
+    return NotebookRun(notebook.stem, seconds, {**notebook_parameters(notebook), **parameters}, error)
 
 
 def _write_html(content: nbformat.NotebookNode, path: Path) -> None:

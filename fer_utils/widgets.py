@@ -76,7 +76,8 @@ class EmotionUploader:
             labels = [f"{i}: <b>{face.label}</b> ({face.confidence:.0%})" for i, face in enumerate(self.faces, 1)]
             self._say(f"Predicted expression, face {', '.join(labels)}")
         except UserError as error:
-            self._say(f"{escape(str(error))}.")
+            text = str(error)
+            self._say(escape(text[0].upper() + text[1:]) + ".")
         return self.faces
 
     def clear(self) -> None:

@@ -2,13 +2,11 @@
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import picture, png, write_csv, write_zip
 
 from fer_utils import cleaning
 from fer_utils.dataset import load_dataset
-from fer_utils.paths import sample_archive
 
 
 @pytest.fixture
@@ -77,14 +75,28 @@ def test_rows_of_a_csv_can_be_audited(tmp_path, csv_rows):
     assert marked(audit, "wrong_extension") == []
 
 
-def test_everything_planted_in_the_sample_is_found():
+@pytest.fixture(scope="module")
+def sample_audit():
+    return cleaning.audit_files(load_dataset("sample", cache=False, progress=False), progress=False)
+
+
+def test_everything_planted_in_the_sample_is_found(sample_audit):
     """The list of planted faults is the truth; the audit must agree with it, fault by fault."""
-    audit = cleaning.audit_files(load_dataset("sample", progress=False), progress=False)
-    marks = cleaning.findings(audit)
-    planted = pd.read_csv(sample_archive().with_name("fer_sample_defects.csv"))
+    marks = cleaning.findings(sample_audit)
+    planted = cleaning.planted_defects()
     for defect, problem in {"other_extension": "wrong_extension", "unreadable": "unreadable", "blank": "blank"}.items():
         expected = set(planted.loc[planted["defect"] == defect, "name"])
-        assert expected and set(audit.loc[marks[problem], "name"]) == expected
+        assert expected and set(sample_audit.loc[marks[problem], "name"]) == expected
+
+
+def test_the_report_finds_what_the_extension_rule_cannot(sample_audit):
+    table = cleaning.found_defects(sample_audit, cleaning.planted_defects())
+    rule, found = table["found by the extension rule"], table["found by the report"]
+    for kind in ("blank", "exact duplicate", "contradicting copy"):
+        assert found[kind] == table.loc[kind, "planted"] > 0 and rule[kind] == 0
+    for kind in ("other extension", "unreadable"):
+        assert rule[kind] == found[kind] == table.loc[kind, "planted"]
+    assert found["wrong label"] < 0.2 * table.loc["wrong label", "planted"], "nothing here looks at labels"
 
 
 @pytest.mark.fer2013

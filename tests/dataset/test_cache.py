@@ -38,6 +38,9 @@ def test_changed_source_is_read_again(tmp_path, files):
     assert len(load_dataset(folder, progress=False)) == 49
     (folder / "train/happy/Training_77777777.png").write_bytes(png(picture(9)))
     assert len(load_dataset(folder, progress=False)) == 50
+    replaced = png(picture(10))
+    (folder / "train/happy/Training_77777777.png").write_bytes(replaced)
+    assert (load_dataset(folder, progress=False).images == picture(10)).all(axis=(1, 2)).any(), "same name, new content"
 
 
 def flip_a_pixel(folder):
