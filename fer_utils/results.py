@@ -4,12 +4,14 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fer_utils.dataset import FerDataset
 from fer_utils.training import TrainedRun, environment
 
 METRICS_FILE = "metrics.json"
+PREDICTIONS_FILE = "predictions.npz"
 
 
 def record(
@@ -21,6 +23,7 @@ def record(
     settings: dict,
     weights: str = "none",
     head_run: TrainedRun | None = None,
+    predictions: dict[str, np.ndarray] | None = None,
 ) -> dict:
     """Write a run's metrics.json beside its model and return what it holds.
 
@@ -32,6 +35,8 @@ def record(
         settings: the notebook's parameters that shape the run.
         weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "file" or "random".
         head_run: the stage before, in which only the head was trained; its epochs and time count.
+        predictions: probabilities float (n, 7) by part, kept beside the record, so that models can be compared
+            image by image later.
     """
     history = joined_history(head_run, run) if head_run else run.history
     before = len(history) - len(run.history)
@@ -55,6 +60,8 @@ def record(
         "environment": environment(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if predictions:
+        np.savez_compressed(run.folder / PREDICTIONS_FILE, **predictions)
     (run.folder / METRICS_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return content
 
@@ -74,6 +81,18 @@ def load_results(output_dir: str | Path) -> list[dict]:
             found.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
+    return found
+
+
+def load_predictions(output_dir: str | Path, results: list[dict], split: str = "PublicTest") -> dict[str, np.ndarray]:
+    """Return the kept probabilities float (n, 7) on `split`, by the runs' titles; runs that kept none are left out."""
+    found = {}
+    for result in results:
+        path = Path(output_dir) / result["name"] / PREDICTIONS_FILE
+        if path.is_file():
+            with np.load(path) as arrays:
+                if split in arrays:
+                    found[result["title"]] = arrays[split]
     return found
 
 

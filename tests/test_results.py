@@ -79,3 +79,11 @@ def test_table_is_shown_in_percent(record, tmp_path):
     record()
     html = results.styled(results.comparison(results.load_results(tmp_path / "out"))).to_html()
     assert "%" in html and "140" in html
+
+
+def test_predictions_are_kept_beside_the_record(record, tmp_path, tiny_data, tiny_model):
+    result = record("one")
+    assert results.load_predictions(tmp_path / "out", [result]) == {}
+    np.savez(tmp_path / "out" / "one" / "predictions.npz", PublicTest=np.eye(7))
+    found = results.load_predictions(tmp_path / "out", [result])
+    np.testing.assert_array_equal(found["Model one"], np.eye(7))

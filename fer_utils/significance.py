@@ -1,0 +1,88 @@
+"""Whether a difference between two models is more than luck: on the same images, each image counted as a pair."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+from statsmodels.stats.contingency_tables import mcnemar
+
+from fer_utils.errors import UserError
+
+RESAMPLES = 2000
+
+
+def bootstrap_interval(labels: np.ndarray, predicted: np.ndarray, metric, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of any score, by drawing the images anew with replacement (Efron 1979).
+
+    Args:
+        labels: int64 (n,).
+        predicted: int64 (n,).
+        metric: a function of (labels, predicted), macro-F1 for instance.
+        seed: for the draws.
+    """
+    interval = bootstrap(
+        (labels, predicted), metric, paired=True, vectorized=False, n_resamples=RESAMPLES, method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return float(interval.low), float(interval.high)
+
+
+def compare_models(labels: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int = 0) -> dict:
+    """Compare two models on the same images.
+
+    Args:
+        labels: int64 (n,).
+        first: probabilities float (n, 7) of one model.
+        second: the same of the other.
+        seed: for the bootstrap's draws.
+
+    Returns:
+        difference (accuracy of the first less the second's, a fraction), difference_ci95 (paired bootstrap),
+        only_first and only_second (images that just one of them gets right), p_value (exact McNemar test; McNemar
+        1947, with the binomial distribution).
+
+    Raises:
+        UserError: if the models were not scored on the same images.
+    """
+    if not len(labels) == len(first) == len(second) > 0:
+        raise UserError(f"not the same images: {len(labels)} labels, {len(first)} and {len(second)} predictions")
+    right = [np.asarray(probabilities).argmax(axis=1) == labels for probabilities in (first, second)]
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    difference = right[0].astype(float) - right[1]
+    draws = np.random.default_rng(seed).multinomial(
+        len(difference), np.array([only_first, only_second, len(labels) - only_first - only_second]) / len(labels),
+        RESAMPLES,
+    )  # fmt: skip
+    low, high = np.percentile((draws[:, 0] - draws[:, 1]) / len(labels), [2.5, 97.5])
+    return {
+        "difference": float(difference.mean()),
+        "difference_ci95": [float(low), float(high)],
+        "only_first": only_first,
+        "only_second": only_second,
+        "p_value": float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue),
+    }
+
+
+def compare_all(labels: np.ndarray, models: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Compare every pair of models, with Holm's correction (1979) for making several comparisons.
+
+    Args:
+        labels: int64 (n,).
+        models: probabilities float (n, 7) by name.
+
+    Returns:
+        One row a pair: first, second, difference, low, high (fractions), p (corrected), real (p below 0.05).
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    rows = []
+    for first, second in combinations(models, 2):
+        found = compare_models(labels, models[first], models[second])
+        low, high = found["difference_ci95"]
+        rows.append((first, second, found["difference"], low, high, found["p_value"]))
+    table = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p"])
+    if rows:
+        table["p"] = multipletests(table["p"], method="holm")[1]
+    table["real"] = table["p"] < 0.05
+    return table
