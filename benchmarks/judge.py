@@ -17,6 +17,7 @@ def build_classifier(widths, dropout):
 
     `widths` are four channel counts. Takes `(n, 48, 48, 1)` in 0..255 and returns `(n, 7)` probabilities.
     """
+
     def convolution(x, width, kernel=3, strides=1):
         x = layers.Conv2D(width, kernel, strides=strides, padding="same", use_bias=False)(x)
         return layers.ReLU()(layers.BatchNormalization()(x))
@@ -53,16 +54,20 @@ def train_classifier(images, labels, seed, widths, epochs, batch_size=96, rate=2
     generator = np.random.default_rng(seed)
     model = build_classifier(widths, dropout)
     steps = epochs * int(np.ceil(len(images) / batch_size))
-    schedule = keras.optimizers.schedules.CosineDecay(rate / 10, steps, warmup_target=rate,
-                                                      warmup_steps=max(1, steps // 20))
-    model.compile(keras.optimizers.AdamW(schedule, weight_decay=0.02),
-                  keras.losses.CategoricalCrossentropy(label_smoothing=0.1), jit_compile=False)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        rate / 10, steps, warmup_target=rate, warmup_steps=max(1, steps // 20)
+    )
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=0.02),
+        keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+        jit_compile=False,
+    )
     targets = np.eye(len(EMOTIONS), dtype="float32")[labels]
     for epoch in range(epochs):
         order = generator.permutation(len(images))
         loss = []
         for start in range(0, len(order), batch_size):
-            chosen = order[start:start + batch_size]
+            chosen = order[start : start + batch_size]
             loss.append(model.train_on_batch(augmented(images[chosen], generator)[..., None], targets[chosen]))
         report(f"epoch {epoch + 1} of {epochs}: loss {np.mean(loss):.3f}")
     return model

@@ -70,13 +70,24 @@ def open_photo(photo) -> np.ndarray:
             photo = Image.open(io.BytesIO(photo))
         if photo.width * photo.height > MOST_PIXELS:
             raise UserError(f"{name} has {photo.width}×{photo.height} pixels: make it smaller than 50 megapixels")
-        return np.asarray(ImageOps.exif_transpose(photo).convert("L"))
+        return _as_grey(ImageOps.exif_transpose(photo))
     except FileNotFoundError as error:
         raise UserError(f"no such file: {name}") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{name} is not a picture that can be opened: choose a JPEG or PNG file") from error
+
+
+def _as_grey(photo: Image.Image) -> np.ndarray:
+    """Turn any colour mode to 8-bit grey: 16 bits are scaled, transparent parts become white."""
+    if photo.mode.startswith(("I", "F")):
+        values = np.asarray(photo, np.float32)
+        return np.clip(values / (257 if values.max() > 255 else 1), 0, 255).astype(np.uint8)
+    if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
+        photo = photo.convert("RGBA")
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+    return np.asarray(photo.convert("L"))
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import write_zip
+from helpers import write_zip
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fer_utils import analysis

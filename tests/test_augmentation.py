@@ -11,7 +11,7 @@ keras = load_keras()
 
 @pytest.fixture
 def faces():
-    from conftest import picture
+    from helpers import picture
 
     return np.stack([picture(i) for i in range(16)])[..., np.newaxis].astype("float32")
 

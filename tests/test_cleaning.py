@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import picture, png, write_csv, write_zip
+from helpers import picture, png, write_csv, write_zip
 
 from fer_utils import cleaning
 from fer_utils.dataset import load_dataset

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import png, write_zip
+from helpers import png, write_zip
 from PIL import Image
 
 from fer_utils import EMOTIONS, cli

@@ -80,6 +80,21 @@ def test_every_kind_of_input_gives_the_same_picture(tmp_path, portrait):
         np.testing.assert_allclose(open_photo(kind), portrait, atol=1)
 
 
+def test_unusual_colour_modes_give_the_same_picture(portrait):
+    deep = Image.fromarray(portrait.astype(np.uint16) * 257)
+    content = io.BytesIO()
+    deep.save(content, "PNG")
+    np.testing.assert_allclose(open_photo(content.getvalue()), portrait, atol=1)
+    cmyk = Image.fromarray(np.dstack([portrait] * 3)).convert("CMYK")
+    np.testing.assert_allclose(open_photo(cmyk), portrait, atol=2)
+    np.testing.assert_allclose(open_photo(encoded(portrait, "GIF")), portrait, atol=1)
+
+
+def test_transparent_parts_are_white(portrait):
+    seen_through = np.dstack([portrait] * 3 + [np.zeros_like(portrait)])
+    assert (open_photo(encoded(seen_through)) == 255).all()
+
+
 def test_photo_taken_sideways_is_turned(portrait):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_zip
+from helpers import write_zip
 
 from fer_utils import evaluation, results, training
 from fer_utils.dataset import load_dataset

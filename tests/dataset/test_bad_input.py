@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
+from helpers import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
 
 from fer_utils.dataset import load_dataset, read
 from fer_utils.errors import UserError

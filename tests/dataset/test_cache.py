@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import picture, png, write_folder, write_zip
+from helpers import picture, png, write_folder, write_zip
 
 from fer_utils.dataset import cache, load, load_dataset
 from fer_utils.dataset.cache import cache_key, load_cached

@@ -4,7 +4,7 @@ import sys
 import types
 
 import pytest
-from conftest import write_folder
+from helpers import write_folder
 
 from fer_utils.dataset import download, load_dataset
 from fer_utils.dataset import download as download_function

@@ -1,7 +1,7 @@
 """The search order: explicit, $FER_DATA, data/, the embedded sample."""
 
 import pytest
-from conftest import write_folder, write_zip
+from helpers import write_folder, write_zip
 
 from fer_utils.dataset import find, find_source, load_dataset
 from fer_utils.errors import UserError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import picture
+from helpers import picture
 
 from fer_utils.dataset import duplicate_groups, load_dataset, split_validation, subsample
 from fer_utils.errors import UserError

@@ -1,0 +1,109 @@
+"""From trained weights to the embedded sample in one call: draw, screen, build the archive."""
+
+import numpy as np
+
+from fer_utils.labels import EMOTIONS
+from fer_utils.sample.archive import base_counts, build_archive
+from fer_utils.sample.draw import GUIDANCE, GUIDED, STEPS, draw_faces, load_generator
+from fer_utils.sample.screen import screen
+from fer_utils.sample.train import fingerprint, load_weights
+
+MARGIN = 1.06
+"""How many more faces are drawn than `share` asks for, because the rules about real faces remove a few as well."""
+
+
+def faces_needed(train_size, test_size):
+    """Return how many clean faces of each class an archive of this size takes, `int64 (7,)`."""
+    return sum(base_counts(train_size, test_size).values())
+
+
+def draw_candidates(
+    weights,
+    seed=1,
+    train_size=2800,
+    test_size=700,
+    steps=STEPS,
+    guidance=GUIDANCE,
+    guided=GUIDED,
+    share=0.75,
+    batch_size=64,
+):
+    """Draw as many faces as an archive needs if `share` of them is kept, and a few more.
+
+    Args:
+        weights: path of a run's `weights.npz`.
+        seed: decides the faces.
+        train_size: as for `archive.build_archive`.
+        test_size: as for `archive.build_archive`.
+        steps: as for `flow.integrate`.
+        guidance: as for `flow.integrate`.
+        guided: as for `flow.integrate`.
+        share: part of each class that will be kept, 0..1.
+        batch_size: faces drawn at a time.
+
+    Returns:
+        (images uint8 (n, 48, 48), labels int64 (n,), provenance), the last a dictionary for the manifest.
+
+    Raises:
+        ValueError: if the weights cannot be read.
+    """
+    plan, _ = load_weights(weights)
+    counts = np.ceil(faces_needed(train_size, test_size) / share * MARGIN).astype("int64") + 2
+    images, labels = draw_faces(
+        load_generator(weights), counts, seed, steps, guidance, guided, batch_size, plan.image_size
+    )
+    return (
+        images,
+        labels,
+        {
+            "weights_sha256": fingerprint(weights),
+            "training_steps": plan.steps,
+            "training_seed": plan.seed,
+            "sampler": {
+                "seed": seed,
+                "steps": steps,
+                "guidance": guidance,
+                "guided_times": list(guided),
+                "dtype": plan.dtype,
+            },
+        },
+    )
+
+
+def pack_sample(
+    images, labels, provenance, training, public, folder, seed=1, train_size=2800, test_size=700, share=0.75
+):
+    """Screen drawn faces and write the sample's four files.
+
+    Args:
+        images: drawn faces, uint8 (n, 48, 48).
+        labels: their classes, integers (n,).
+        provenance: from `draw_candidates`.
+        training: FER-2013's `Training` images, uint8 (m, 48, 48).
+        public: FER-2013's `PublicTest` images, uint8 (k, 48, 48).
+        folder: where the files go.
+        seed: decides which of the kept faces are taken, and the planted defects.
+        train_size: as for `archive.build_archive`.
+        test_size: as for `archive.build_archive`.
+        share: part of each class that the rule about broken faces keeps, 0..1.
+
+    Returns:
+        The manifest, a dictionary.
+
+    Raises:
+        ValueError: if so many faces were removed that a class has too few.
+    """
+    needed = faces_needed(train_size, test_size)
+    screened = screen(images, labels, training, public, share)
+    chosen = []
+    for code, emotion in enumerate(EMOTIONS):
+        kept = screened.kept[labels[screened.kept] == code]
+        if len(kept) < needed[code]:
+            raise ValueError(
+                f"only {len(kept)} of {needed[code]} faces of class {emotion} were kept; draw with a smaller share"
+            )
+        # The kept faces are in order of typicality; taking them at random keeps the stated share the only filter.
+        chosen.append(np.random.default_rng([seed, code]).permutation(kept)[: needed[code]])
+    chosen = np.concatenate(chosen)
+    provenance = provenance | {"share_kept": share, "limits": screened.limits, "screening": screened.counts}
+    return build_archive(images[chosen], labels[chosen], seed, folder, train_size, test_size, provenance)

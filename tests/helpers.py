@@ -1,0 +1,47 @@
+"""Small copies of FER-2013 in every form, for any test to write."""
+
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def picture(seed: int) -> np.ndarray:
+    """Return a picture that is like no other: uint8 (48, 48)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6)).astype(np.uint8)
+    return cv2.resize(coarse, (48, 48), interpolation=cv2.INTER_CUBIC)
+
+
+def png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def write_zip(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def write_folder(path: Path, content: dict[str, bytes]) -> Path:
+    for name, data in content.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def csv_row(label, image: np.ndarray, usage: str) -> str:
+    return f"{label},{' '.join(map(str, image.ravel()))},{usage}"
+
+
+def write_csv(path: Path, rows: list[str], header: str = "emotion,pixels,Usage") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def write_tar(path: Path, member: Path, name: str) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(member, name)
+    return path

@@ -1,0 +1,73 @@
+"""The screening rules on faces made up for the purpose."""
+
+import numpy as np
+import pytest
+
+from fer_utils.sample.screen import (
+    closeness_limit,
+    near_pairs,
+    nearest,
+    pixel_vectors,
+    screen,
+    shape_vectors,
+    typicality,
+)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Smooth random pictures, `uint8 (80, 48, 48)`, no two alike."""
+    import cv2
+
+    coarse = np.random.default_rng(0).integers(0, 256, (80, 6, 6)).astype("uint8")
+    return np.stack([cv2.resize(image, (48, 48), interpolation=cv2.INTER_CUBIC) for image in coarse])
+
+
+@pytest.mark.parametrize("describe", [pixel_vectors, shape_vectors])
+def test_a_copy_and_a_mirrored_copy_are_found(pictures, describe):
+    queries = np.stack([pictures[5], pictures[9][:, ::-1], pictures[79]])
+    distances, positions = nearest(queries, pictures[:70], describe)
+    assert positions[:2].tolist() == [5, 9] and distances[:2].max() < 0.05 < distances[2]
+
+
+def test_brightness_and_contrast_do_not_count(pictures):
+    changed = (pictures[:5].astype("float32") * 0.5 + 40).astype("uint8")
+    assert nearest(changed, pictures, pixel_vectors)[0].max() < 0.05
+
+
+def test_identical_twins_do_not_set_the_limit():
+    assert closeness_limit(np.concatenate([np.zeros(50), np.full(50, 0.3)])) == pytest.approx(0.3)
+
+
+def test_the_later_of_a_close_pair_is_named(pictures):
+    images = np.concatenate([pictures[:5], pictures[1:2, :, ::-1], pictures[3:4]])
+    assert near_pairs(images, 0.1).tolist() == [5, 6]
+
+
+def test_copies_pairs_and_the_least_typical_go(pictures):
+    training = pictures[20:60]
+    # Half of every real picture is kept: far from a copy, yet with familiar shapes.
+    typical = np.concatenate([training[:10, :, :30], pictures[:10, :, 30:]], axis=2)
+    generated = np.concatenate([typical, pictures[60:70], training[20:21], typical[3:4]])
+    labels = np.array([0, 1] * 11)
+    noise = np.random.default_rng(1).normal(0, 25, (10, 48, 48))
+    public = np.clip(training[:10] + noise, 0, 255).astype("uint8")
+    result = screen(generated, labels, training, public, share=0.5)
+    assert not {20, 21} & set(result.kept.tolist())
+    scores = typicality(generated, training)
+    for code in (0, 1):
+        kept = result.kept[labels[result.kept] == code]
+        gone = np.setdiff1d(np.flatnonzero(labels[:20] == code), kept)
+        assert 3 <= len(kept) <= 5 and scores[kept].min() >= np.median(scores[gone])
+    assert result.counts["drawn"] == 22 and result.counts["near-identical to another"] == 1
+    assert (
+        result.counts["kept"]
+        == len(result.kept)
+        == 22 - sum(count for rule, count in result.counts.items() if rule not in ("drawn", "kept"))
+    )
+
+
+def test_a_shifted_real_picture_is_more_typical_than_an_unknown_one(pictures):
+    shifted = np.roll(pictures[:5], 1, axis=2)
+    scores = typicality(np.concatenate([shifted, pictures[70:75]]), pictures[:60], neighbours=1)
+    assert scores[:5].min() > scores[5:].max()
