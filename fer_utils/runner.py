@@ -100,8 +100,10 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
 
     for notebook in tqdm(find_notebooks(only), "refreshing", unit="notebook", disable=not progress):
         content = nbformat.read(notebook, as_version=4)
-        # What an earlier execution left behind would be loaded instead of computed, and shown as such.
-        shutil.rmtree(notebook_folder().parent / "runs" / "notebooks", ignore_errors=True)
+        # What an earlier execution of this notebook left behind would be loaded instead of computed, and shown as
+        # such; the other notebooks' results stay, for the comparisons.
+        for folder in (notebook_folder().parent / "runs" / "notebooks").glob(f"{notebook.stem[:2]}_*"):
+            shutil.rmtree(folder)
         client = NotebookClient(content, timeout=None, resources={"metadata": {"path": str(notebook.parent)}})
         try:
             client.execute()
