@@ -22,7 +22,6 @@ def record(
     scores: list[dict],
     settings: dict,
     weights: str = "none",
-    head_run: TrainedRun | None = None,
     predictions: dict[str, np.ndarray] | None = None,
 ) -> dict:
     """Write a run's metrics.json beside its model and return what it holds.
@@ -34,12 +33,9 @@ def record(
         scores: from `evaluation.score`, one a part.
         settings: the notebook's parameters that shape the run.
         weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "file" or "random".
-        head_run: the stage before, in which only the head was trained; its epochs and time count.
         predictions: probabilities float (n, 7) by part, kept beside the record, so that models can be compared
             image by image later.
     """
-    history = joined_history(head_run, run) if head_run else run.history
-    before = len(history) - len(run.history)
     content = {
         "title": title,
         "name": run.folder.name,
@@ -52,11 +48,11 @@ def record(
         "weights": weights,
         "settings": settings,
         "parameters": int(run.model.count_params()),
-        "epochs": len(history),
-        "best_epoch": before + run.best_epoch,
-        "seconds": round(float(history["seconds"].sum()), 1),
+        "epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "seconds": round(run.seconds, 1),
         "scores": {score["split"]: score for score in scores},
-        "history": history.to_dict("list"),
+        "history": run.history.to_dict("list"),
         "environment": environment(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -64,13 +60,6 @@ def record(
         np.savez_compressed(run.folder / PREDICTIONS_FILE, **predictions)
     (run.folder / METRICS_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return content
-
-
-def joined_history(*runs: TrainedRun) -> pd.DataFrame:
-    """Return the histories of several stages as one, epochs counted through from 1."""
-    history = pd.concat([run.history for run in runs], ignore_index=True)
-    history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
-    return history
 
 
 def load_results(output_dir: str | Path) -> list[dict]:

@@ -86,3 +86,9 @@ def compare_all(labels: np.ndarray, models: dict[str, np.ndarray]) -> pd.DataFra
         table["p"] = multipletests(table["p"], method="holm")[1]
     table["real"] = table["p"] < 0.05
     return table
+
+
+def styled(table: pd.DataFrame):
+    """Return a table of `compare_all` for display: differences in percentage points, no row numbers."""
+    points = dict.fromkeys(("difference", "low", "high"), lambda share: f"{100 * share:+.1f} points")
+    return table.style.format({**points, "p": lambda p: "below 0.001" if p < 0.001 else f"{p:.3f}"}).hide()

@@ -140,6 +140,24 @@ def train(
     return TrainedRun(model, _read_history(folder), folder)
 
 
+def join_stages(first: TrainedRun, second: TrainedRun) -> TrainedRun:
+    """Return two stages of one training as one run, with the model of the epoch that was best in either.
+
+    Fine-tuning can spoil what the first stage had learned; which of the two is kept is a choice, so the validation
+    part makes it. The model kept is also the one in the second stage's folder afterwards.
+    """
+    import keras
+
+    history = pd.concat([first.history, second.history], ignore_index=True)
+    history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
+    if first.history["val_accuracy"].max() >= second.history["val_accuracy"].max():
+        shutil.copyfile(first.folder / "model.keras", second.folder / "building-model.keras")
+        (second.folder / "building-model.keras").replace(second.folder / "model.keras")
+    # From the file and not from `first.model`: that very object may be what the second stage trained on.
+    model = keras.models.load_model(second.folder / "model.keras", compile=False)
+    return TrainedRun(model, history, second.folder)
+
+
 def forget(output_dir: str | Path, name: str) -> None:
     """Remove a run's files, so that the next `train` starts anew."""
     folder = Path(output_dir) / name

@@ -65,16 +65,6 @@ def test_missing_split_and_damaged_record_are_left_out(record, tmp_path):
     assert np.isfinite(results.comparison(results.load_results(tmp_path / "out"))["accuracy"]).all()
 
 
-def test_stages_count_through(record, tiny_data, tiny_model, tmp_path):
-    images, labels = tiny_data
-    parts = ((images, labels), (images[:28], labels[:28]))
-    head = training.train(tiny_model(), *parts, name="head", output_dir=tmp_path, epochs=2)
-    tail = training.train(tiny_model(), *parts, name="tail", output_dir=tmp_path, epochs=3)
-    history = results.joined_history(head, tail)
-    assert history.index.tolist() == [1, 2, 3, 4, 5]
-    assert history["seconds"].sum() == pytest.approx(head.seconds + tail.seconds)
-
-
 def test_table_is_shown_in_percent(record, tmp_path):
     record()
     html = results.styled(results.comparison(results.load_results(tmp_path / "out"))).to_html()

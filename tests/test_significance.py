@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from fer_utils.errors import UserError
 from fer_utils.evaluation import wilson_interval
-from fer_utils.significance import bootstrap_interval, compare_all, compare_models
+from fer_utils.significance import bootstrap_interval, compare_all, compare_models, styled
 
 
 def predictions_with(only_first: int, only_second: int, both: int, neither: int):
@@ -85,3 +85,9 @@ def test_holm_correction_by_hand():
 def test_a_single_model_has_no_pair():
     labels, first, _ = predictions_with(3, 2, 5, 1)
     assert len(compare_all(labels, {"alone": first})) == 0
+
+
+def test_table_is_readable():
+    labels, first, second = predictions_with(40, 2, 50, 8)
+    html = styled(compare_all(labels, {"one": first, "two": second})).to_html()
+    assert "+38.0 points" in html and "below 0.001" in html

@@ -130,6 +130,35 @@ def test_epochs_must_be_positive(fit):
         fit(0)
 
 
+@pytest.mark.parametrize("spoiled", [True, False])
+def test_stages_are_joined_and_the_better_one_kept(tiny_data, tiny_model, tmp_path, spoiled):
+    from fer_utils.evaluation import predict
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    images, labels = tiny_data
+    validation = (images[105:], labels[105:])
+    fitted = (images[:105], labels[:105])
+    # The second stage goes on with the very same model object, and unlearns (other labels) or learns.
+    taught = (images[:105], (labels[:105] + 1) % 7) if spoiled else fitted
+    shared = dict(output_dir=tmp_path, batch_size=32)
+    first = training.train(
+        tiny_model(0.02 if spoiled else 0.0005), fitted, validation, name="first", epochs=2, **shared
+    )
+    expected = first.history["val_accuracy"].max()
+    first.model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    second = training.train(first.model, taught, validation, name="second", epochs=3, **shared)
+    joined = training.join_stages(first, second)
+    if not spoiled:
+        expected = second.history["val_accuracy"].max()
+    assert joined.history.index.tolist() == [1, 2, 3, 4, 5]
+    assert joined.seconds == pytest.approx(first.seconds + second.seconds)
+    assert (joined.best_epoch <= 2) == spoiled
+    for model in (joined.model, keras.models.load_model(joined.folder / "model.keras")):
+        accuracy = (predict(model, validation[0]).argmax(axis=1) == validation[1]).mean()
+        assert accuracy == pytest.approx(expected, abs=1e-5)
+
+
 def test_environment_names_versions_and_backend():
     found = training.environment()
     assert found["versions"]["keras"] and found["versions"][found["backend"]]
