@@ -100,10 +100,11 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
 
     for notebook in tqdm(find_notebooks(only), "refreshing", unit="notebook", disable=not progress):
         content = nbformat.read(notebook, as_version=4)
-        # What an earlier execution of this notebook left behind would be loaded instead of computed, and shown as
-        # such; the other notebooks' results stay, for the comparisons.
-        for folder in (notebook_folder().parent / "runs" / "notebooks").glob(f"{notebook.stem[:2]}_*"):
-            shutil.rmtree(folder)
+        # What this notebook left behind would be loaded instead of computed; what later ones did would stand in
+        # its comparison before a reader has met them. Earlier notebooks' results stay: comparisons need them.
+        for folder in (notebook_folder().parent / "runs" / "notebooks").glob("[0-9][0-9]_*"):
+            if folder.name[:2] >= notebook.stem[:2]:
+                shutil.rmtree(folder)
         client = NotebookClient(content, timeout=None, resources={"metadata": {"path": str(notebook.parent)}})
         try:
             client.execute()

@@ -88,6 +88,15 @@ def test_refresh_writes_in_place_and_leaves_a_failing_notebook_alone(series):
     assert (folder / "02_b.ipynb").read_text() == before
 
 
+def test_refresh_forgets_own_and_later_results_only(series):
+    folder = series(nb02_b=[PARAMETERS])
+    results = folder.parent / "runs" / "notebooks"
+    for name in ("01_a", "02_b", "02_b_head", "03_c"):
+        (results / name).mkdir(parents=True)
+    runner.refresh_notebooks(progress=False)
+    assert [path.name for path in results.iterdir()] == ["01_a"]
+
+
 def test_tidy_removes_what_no_reader_wants():
     cell = nbformat.v4.new_code_cell("x")
     cell.metadata["execution"] = {"iopub.execute_input": "2026"}
