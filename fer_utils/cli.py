@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_utils.compact.commands import app as train_app
 from fer_utils.errors import UserError
 from fer_utils.sample.commands import app as sample_app
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at FER-2013, or fetch it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(sample_app, name="sample")
+app.add_typer(train_app, name="train")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")]

@@ -32,6 +32,11 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def confidence_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return int64 (n,): which of `bins` equal bins of (0, 1] each top probability falls into."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
     """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by bin size.
 
@@ -43,7 +48,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
         bins: number of bins between 0 and 1.
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    bin_of = confidence_bins(confidence, bins)
     n = np.bincount(bin_of, minlength=bins)
     gap = np.abs(np.bincount(bin_of, confidence, bins) - np.bincount(bin_of, right, bins))
     return float(gap[n > 0].sum() / len(labels))

@@ -5,6 +5,7 @@ order of `EMOTIONS`; rescaling, resizing and grey→RGB are layers of the model 
 """
 
 import contextlib
+import functools
 import socket
 import sys
 from dataclasses import dataclass
@@ -63,6 +64,59 @@ def custom_cnn(l2: float = 0.01):
     x = layers.Dense(1024, activation="relu", name="dense")(x)
     x = layers.Dropout(0.5, name="dropout")(x)
     return keras.Model(inputs, softmax_output(x), name="custom_cnn")
+
+
+def compact_cnn(
+    stem: int = 32, widths: tuple[int, ...] = (48, 96, 192), blocks: int = 2, dropout: float = 0.3, normalisation=None,
+    image_size: int | None = IMAGE_SIZE,
+):
+    """Build the small residual network that ships with the package.
+
+    A 3×3 convolution at full size, then stages of residual blocks, each stage at half the height and width of the
+    one before (He et al. 2016, arXiv:1512.03385; the shortcut averages before it projects, He et al. 2019,
+    arXiv:1812.01187), global average pooling, and one dense layer.
+
+    Args:
+        stem: channels of the first convolution.
+        widths: channels of each stage.
+        blocks: residual blocks of two convolutions a stage.
+        dropout: share of the pooled features that is dropped while training.
+        normalisation: makes the layer that follows each convolution; by default Keras's BatchNormalization. False
+            builds the network as it is shipped, with the normalisation folded into the convolutions.
+        image_size: height and width of the input in pixels; None lets the network take any.
+
+    Returns:
+        An uncompiled keras.Model, (n, 48, 48, 1) in 0..255 → float32 (n, 7).
+    """  # fmt: skip
+    import keras
+    from keras import layers
+
+    if normalisation is None:
+        normalisation = functools.partial(layers.BatchNormalization, momentum=NORM_MOMENTUM)
+
+    def convolution(x, width, name, kernel=3, strides=1):
+        x = layers.Conv2D(
+            width, kernel, strides=strides, padding="same", use_bias=normalisation is False, name=f"{name}_conv",
+            kernel_initializer="he_normal",
+        )(x)  # fmt: skip
+        return x if normalisation is False else normalisation(name=f"{name}_norm")(x)
+
+    inputs = keras.Input((image_size, image_size, 1), name="image")
+    x = layers.Rescaling(1 / 64, offset=-2, name="rescale")(inputs)
+    x = layers.ReLU(name="stem_relu")(convolution(x, stem, "stem"))
+    for stage, width in enumerate(widths, start=1):
+        for block in range(1, blocks + 1):
+            name, strides = f"stage{stage}_block{block}", 2 if block == 1 else 1
+            shortcut = x
+            if strides > 1:
+                shortcut = layers.AveragePooling2D(2, padding="same", name=f"{name}_average")(x)
+                shortcut = convolution(shortcut, width, f"{name}_shortcut", kernel=1)
+            x = layers.ReLU(name=f"{name}_relu1")(convolution(x, width, f"{name}_1", strides=strides))
+            x = layers.Add(name=f"{name}_add")([shortcut, convolution(x, width, f"{name}_2")])
+            x = layers.ReLU(name=f"{name}_relu2")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(inputs, softmax_output(x), name="compact_cnn")
 
 
 def softmax_output(x):

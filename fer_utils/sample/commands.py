@@ -54,7 +54,8 @@ def train(
         raise typer.BadParameter(f"{decay_from} is not before the last step, {steps}", param_hint="--decay-from")
     [(images, labels)] = _real_faces(data, ["Training"])
 
-    from fer_utils.sample.train import Plan, Run, fingerprint
+    from fer_utils.longrun import fingerprint
+    from fer_utils.sample.train import Plan, Run
 
     plan = Plan(
         steps=steps, decay_from=decay_from, seed=seed, batch_size=batch_size, learning_rate=learning_rate, dtype=dtype

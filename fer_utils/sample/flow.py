@@ -63,26 +63,6 @@ def training_batch(images, labels, probabilities, size, generator, label_dropout
     return ((1.0 - mix) * noise + mix * faces, times, classes), faces - noise
 
 
-class PowerAverage:
-    """A running average of the weights whose memory grows with training: the last tenth of it counts most.
-
-    The power-function average of Karras et al. 2024 (arXiv:2312.02696, section 3.1): at step `t` the average is
-    multiplied by `(1 - 1 / t) ** (power + 1)`. Unlike a fixed decay it needs no tuning to the length of a run.
-    `every` tells after how many training steps `update` is called.
-    """
-
-    def __init__(self, weights, power=7.0, every=4):
-        self.weights = [np.array(weight, "float32") for weight in weights]
-        self.power, self.every = power, every
-
-    def update(self, weights, step):
-        """Move the average towards `weights`, the list of arrays after `step` training steps."""
-        keep = max(0.0, 1.0 - self.every / step) ** (self.power + 1.0)
-        for average, weight in zip(self.weights, weights, strict=True):
-            average *= keep
-            average += (1.0 - keep) * np.asarray(weight, "float32")
-
-
 def time_grid(steps):
     """Return the `steps + 1` times from 0 to 1, `float32`, at which the sampler stops.
 

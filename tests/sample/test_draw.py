@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_utils.sample.train import save_weights
+from fer_utils.longrun import save_weights
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fer_utils.sample.flow import (
-    PowerAverage,
     class_balanced_probabilities,
     integrate,
     starting_noise,
@@ -61,13 +60,3 @@ def test_guidance_pushes_away_from_the_direction_without_a_class():
 def test_times_run_from_noise_to_face():
     grid = time_grid(7)
     assert len(grid) == 8 and grid[0] == 0 and grid[-1] == 1 and (np.diff(grid) > 0).all()
-
-
-def test_the_average_of_constant_weights_is_the_constant_and_follows_late_values():
-    average = PowerAverage([np.zeros(2)], every=1)
-    for step in range(1, 101):
-        average.update([np.full(2, 3.0)], step)
-    assert np.allclose(average.weights[0], 3.0)
-    for step in range(101, 201):
-        average.update([np.full(2, 5.0)], step)
-    assert 4.9 < average.weights[0][0] < 5.0

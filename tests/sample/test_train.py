@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from fer_utils.sample.train import Run, fingerprint, load_weights, save_weights, usable_images
+from fer_utils.longrun import fingerprint, save_weights
+from fer_utils.sample.train import Run, load_weights, usable_images
 
 
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, toy_faces, toy_plan):
@@ -42,7 +43,7 @@ def test_a_plan_edited_during_the_run_is_followed(tmp_path, toy_faces, toy_plan)
     (tmp_path / "plan.json").write_text(json.dumps(edited))
     run.train(save_every=2, show_progress=False)
     assert run.step == 4 and run.plan.decay_from == 1
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero(toy_plan):
@@ -63,7 +64,7 @@ def test_weights_are_stored_in_half_precision_with_their_plan_and_the_same_bytes
 
 def test_a_file_that_holds_no_weights_is_refused_in_one_line(tmp_path):
     (tmp_path / "weights.npz").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="does not hold weights") as error:
+    with pytest.raises(ValueError, match="does not hold the weights") as error:
         load_weights(tmp_path / "weights.npz")
     assert "\n" not in str(error.value)
 

@@ -1,0 +1,260 @@
+"""Training that takes hours: it can be stopped at any time, goes on where it was, and can be shortened on the way.
+
+A run lives in a folder of its own:
+
+- `plan.json`: the settings. `steps` and `decay_from` may be edited while the run is going on; they are read again at
+  every checkpoint, so a run can be shortened and still end with a falling learning rate.
+- `checkpoint.npz`: weights, averaged weights, optimizer state and step; replaced atomically.
+- `weights.npz`: the averaged weights alone, in float16.
+- `log.csv`: step, learning rate, loss and seconds since the line before, and whatever the kind of run measures on the
+  way.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+
+@dataclasses.dataclass
+class Plan:
+    """The settings that every long run has.
+
+    `steps` and `decay_from` are numbers of training steps (`decay_from` None stands for the last 40 %);
+    `batch_size` images; `learning_rate` and `weight_decay` are AdamW's; `warmup` steps of rising rate; `dtype` is a
+    Keras dtype policy.
+    """
+
+    steps: int = 5000
+    decay_from: int | None = None
+    seed: int = 1
+    batch_size: int = 96
+    learning_rate: float = 6e-4
+    warmup: int = 200
+    weight_decay: float = 0.01
+    dtype: str = "float32"
+
+    def rate_at(self, step):
+        """Return the learning rate of training step `step`, counted from 1.
+
+        A linear rise, a plateau, and a fall to 0 of the shape `1 - sqrt`, which ended lowest of the shapes compared
+        by Hägele et al. 2024 (arXiv:2405.18392) and, unlike a cosine, may begin at any moment.
+        """
+        start = int(0.6 * self.steps) if self.decay_from is None else self.decay_from
+        rate = self.learning_rate * min(1.0, step / self.warmup)
+        if step > start:
+            rate *= 1.0 - min(1.0, (step - start) / max(1, self.steps - start)) ** 0.5
+        return rate
+
+
+class PowerAverage:
+    """A running average of the weights whose memory grows with training: the last tenth of it counts most.
+
+    The power-function average of Karras et al. 2024 (arXiv:2312.02696, section 3.1): at step `t` the average is
+    multiplied by `(1 - 1 / t) ** (power + 1)`. Unlike a fixed decay it needs no tuning to the length of a run.
+    `every` tells after how many training steps `update` is called.
+    """
+
+    def __init__(self, weights, power=7.0, every=4):
+        self.weights = [np.array(weight, "float32") for weight in weights]
+        self.power, self.every = power, every
+
+    def update(self, weights, step):
+        """Move the average towards `weights`, the list of arrays after `step` training steps."""
+        keep = max(0.0, 1.0 - self.every / step) ** (self.power + 1.0)
+        for average, weight in zip(self.weights, weights, strict=True):
+            average *= keep
+            average += (1.0 - keep) * np.asarray(weight, "float32")
+
+
+def write_atomically(path, write):
+    """Let `write(file)` fill a new binary file that takes the place of `path` only when it is complete."""
+    path = Path(path)
+    beside = path.with_name(path.name + ".part")
+    with open(beside, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def fingerprint(path):
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def save_weights(path, weights, plan):
+    """Write `weights`, a list of arrays, as float16 together with the plan; return the file's SHA-256 as text."""
+    arrays = {f"{index:04d}": np.asarray(weight, "float16") for index, weight in enumerate(weights)}
+    description = np.frombuffer(json.dumps(dataclasses.asdict(plan)).encode(), "uint8")
+    write_atomically(path, lambda file: np.savez_compressed(file, plan=description, **arrays))
+    return fingerprint(path)
+
+
+def load_weights(path, kind):
+    """Read what `save_weights` wrote: the plan, of class `kind`, and the list of float32 arrays.
+
+    Raises `ValueError` with one line if the file is not such a file.
+    """
+    try:
+        with np.load(path) as stored:
+            plan = kind(**json.loads(stored["plan"].tobytes()))
+            names = sorted(name for name in stored.files if name != "plan")
+            return plan, [stored[name].astype("float32") for name in names]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold the weights of such a run: {error}") from error
+
+
+class LongRun:
+    """A training run in a folder: created if the folder holds no checkpoint, otherwise taken up where it stopped.
+
+    A kind of run says what it learns from: it fills in `batch`, and `measure` if there is something to watch.
+
+    Args:
+        folder: the run's folder; created if missing.
+        plan: the settings of a new run; for an existing run its `steps` and `decay_from` replace the stored ones.
+        build: a function without arguments that returns the compiled keras.Model.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings.
+    """
+
+    def __init__(self, folder, plan, build):
+        import keras
+
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.plan = plan
+        self.step = 0
+        self._check_plan()
+        keras.utils.set_random_seed(plan.seed)
+        self.model = build()
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.average = PowerAverage(self.model.get_weights())
+        self.seeds = [variable for variable in self.model.variables if "seed_generator_state" in variable.path]
+        if (self.folder / "checkpoint.npz").exists():
+            self._restore()
+        self._write_plan()
+
+    def batch(self, generator):
+        """Return (inputs, targets) of one training step, drawn with `generator`."""
+        raise NotImplementedError
+
+    def measure(self):
+        """Return a dictionary of numbers for the log, taken at every checkpoint."""
+        return {}
+
+    def _check_plan(self):
+        path = self.folder / "plan.json"
+        if not path.exists():
+            return
+        stored = json.loads(path.read_text())
+        for name, value in json.loads(json.dumps(dataclasses.asdict(self.plan))).items():
+            if name not in ("steps", "decay_from") and stored[name] != value:
+                raise ValueError(f"the run in {self.folder} was started with {name}={stored[name]}, not {value}")
+
+    def _write_plan(self):
+        text = json.dumps(dataclasses.asdict(self.plan), indent=1) + "\n"
+        write_atomically(self.folder / "plan.json", lambda file: file.write(text.encode()))
+
+    def _read_plan(self):
+        stored = json.loads((self.folder / "plan.json").read_text())
+        self.plan.steps, self.plan.decay_from = stored["steps"], stored["decay_from"]
+
+    def _restore(self):
+        with np.load(self.folder / "checkpoint.npz") as stored:
+            self.step = int(stored["step"])
+            count = len(self.average.weights)
+            self.model.set_weights([stored[f"weight{index:04d}"] for index in range(count)])
+            self.average.weights = [stored[f"average{index:04d}"] for index in range(count)]
+            for index, variable in enumerate(self.model.optimizer.variables):
+                variable.assign(stored[f"optimizer{index:04d}"])
+        self._forget_log_after(self.step)
+
+    def _forget_log_after(self, step):
+        """Drop the lines of steps that were done after the checkpoint, since they are done again."""
+        path = self.folder / "log.csv"
+        if path.exists():
+            head, *lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [head, *(line for line in lines if int(line.split(",")[0]) <= step)]
+            write_atomically(path, lambda file: file.write(("\n".join(kept) + "\n").encode()))
+
+    def save(self):
+        """Write the checkpoint and the averaged weights."""
+        import keras
+
+        arrays = {"step": np.array(self.step)}
+        optimizer = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.model.optimizer.variables]
+        for name, values in (
+            ("weight", self.model.get_weights()), ("average", self.average.weights), ("optimizer", optimizer),
+        ):  # fmt: skip
+            arrays.update({f"{name}{index:04d}": value for index, value in enumerate(values)})
+        write_atomically(self.folder / "checkpoint.npz", lambda file: np.savez(file, **arrays))
+        save_weights(self.folder / "weights.npz", self.average.weights, self.plan)
+
+    def train_step(self):
+        """Do one training step and return its loss."""
+        self.step += 1
+        self.model.optimizer.learning_rate = self.plan.rate_at(self.step)
+        # A generator of its own for every step, and dropout seeded by it: an interrupted run draws what an
+        # uninterrupted one would have.
+        for index, variable in enumerate(self.seeds):
+            variable.assign(np.array([self.plan.seed + index, self.step], variable.dtype))
+        inputs, targets = self.batch(np.random.default_rng([self.plan.seed, self.step]))
+        loss = float(self.model.train_on_batch(inputs, targets))
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} in step {self.step}")
+        if self.step % self.average.every == 0:
+            self.average.update(self.model.get_weights(), self.step)
+        return loss
+
+    def train(self, save_every=200, log_every=None, show_progress=True):
+        """Train until the plan's last step, saving every `save_every` steps and at the end.
+
+        Args:
+            save_every: steps between two checkpoints, which is also when an edited plan is noticed.
+            log_every: steps between two lines of the log; by default at every checkpoint.
+            show_progress: whether to show a progress bar.
+
+        Returns:
+            The path of the averaged weights.
+
+        Raises:
+            FloatingPointError: if the loss is no longer finite.
+        """
+        log_every = log_every or save_every
+        started, losses = time.monotonic(), []
+        bar = tqdm(total=self.plan.steps, initial=self.step, unit="step", disable=not show_progress, mininterval=2)
+        while self.step < self.plan.steps:
+            losses.append(self.train_step())
+            bar.update()
+            last = self.step == self.plan.steps
+            if self.step % save_every == 0 or last:
+                self.save()
+                self._read_plan()
+                bar.total = self.plan.steps
+            if self.step % log_every == 0 or last:
+                self._log(float(np.mean(losses)), time.monotonic() - started, bar)
+                started, losses = time.monotonic(), []
+        bar.close()
+        self.save()
+        return self.folder / "weights.npz"
+
+    def _log(self, loss, seconds, bar):
+        measured = self.measure()
+        bar.set_postfix(loss=f"{loss:.4f}", **{name: f"{value:.4f}" for name, value in measured.items()})
+        path = self.folder / "log.csv"
+        row = {
+            "step": self.step, "learning_rate": f"{self.plan.rate_at(self.step):.3g}", "loss": f"{loss:.5f}",
+            "seconds": f"{seconds:.1f}", **{name: f"{value:.5f}" for name, value in measured.items()},
+        }  # fmt: skip
+        new = not path.exists()
+        with open(path, "a", encoding="utf-8") as log:
+            if new:
+                log.write(",".join(row) + "\n")
+            log.write(",".join(str(value) for value in row.values()) + "\n")

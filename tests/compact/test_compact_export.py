@@ -1,0 +1,98 @@
+"""What ships answers as the trained network does: folding, half precision and ONNX change nothing that counts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fer_utils.calibration import mirror_averaged, with_temperature
+from fer_utils.compact.shipped import ShippedModel, load_shipped
+from fer_utils.errors import UserError
+
+NETWORK = {"stem": 8, "widths": [8, 16], "blocks": 2, "dropout": 0.3}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return np.random.default_rng(0).integers(0, 256, (5, 48, 48)).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network whose normalisation has seen something: fresh layers would fold into nothing."""
+    import keras
+
+    from fer_utils.models import compact_cnn
+
+    keras.utils.set_random_seed(0)
+    model = compact_cnn(**NETWORK)
+    draw = np.random.default_rng(1)
+    for layer in model.layers:
+        if layer.name.endswith("_norm"):
+            layer.set_weights([draw.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    from fer_utils.compact.export import divide_logits, folded_weights, save_compact
+    from fer_utils.models import compact_cnn
+
+    plain = compact_cnn(**NETWORK, normalisation=False)
+    plain.set_weights(divide_logits(folded_weights(trained, plain), 1.7))
+    folder = tmp_path_factory.mktemp("compact")
+    save_compact(folder, plain, {"network": NETWORK, "temperature": 1.7})
+    return folder
+
+
+def test_folding_the_normalisation_changes_no_answer(trained, faces):
+    from fer_utils.compact.export import folded_weights
+    from fer_utils.models import compact_cnn
+
+    plain = compact_cnn(**NETWORK, normalisation=False)
+    plain.set_weights(folded_weights(trained, plain))
+    x = faces[..., None].astype("float32")
+    assert np.allclose(plain.predict(x, verbose=0), trained.predict(x, verbose=0), atol=1e-5)
+    assert not any(layer.name.endswith("_norm") for layer in plain.layers)
+
+
+def test_keras_and_onnx_runtime_agree(saved, faces):
+    keras_answer = load_shipped(saved / "compact.npz").predict(faces[..., None], verbose=0)
+    onnx_answer = ShippedModel(saved / "compact.onnx").predict_once(faces)
+    assert keras_answer.std(axis=0).max() > 1e-3
+    assert np.abs(keras_answer - onnx_answer).max() < 1e-4
+
+
+def test_the_temperature_is_part_of_the_weights(saved, trained, faces):
+    raw = trained.predict(faces[..., None], verbose=0)
+    shipped = ShippedModel(saved / "compact.onnx").predict_once(faces)
+    assert np.allclose(shipped, with_temperature(raw, 1.7), atol=2e-3)
+    assert not np.allclose(shipped, raw, atol=2e-3)
+
+
+def test_a_face_and_its_mirror_image_get_the_same_answer(saved, faces):
+    model = ShippedModel(saved / "compact.onnx")
+    assert np.allclose(model.predict(faces), model.predict(faces[:, :, ::-1]), atol=1e-6)
+    once = model.predict_once(faces), model.predict_once(faces[:, :, ::-1])
+    assert np.allclose(model.predict(faces), mirror_averaged(*once), atol=1e-6)
+    assert model.predict(faces[:0]).shape == (0, 7)
+
+
+def test_both_files_say_what_they_are_and_do_not_change_from_one_time_to_the_next(saved, tmp_path):
+    from fer_utils.compact.export import save_compact
+
+    assert ShippedModel(saved / "compact.onnx").about["temperature"] == 1.7
+    again = save_compact(tmp_path, load_shipped(saved / "compact.npz"), {"network": NETWORK, "temperature": 1.7})
+    assert [path.read_bytes() for path in again] == [(saved / path.name).read_bytes() for path in again]
+    with np.load(saved / "compact.npz") as stored:
+        assert json.loads(stored["about"].tobytes())["network"] == NETWORK
+
+
+@pytest.mark.parametrize("load", [ShippedModel, load_shipped])
+def test_a_missing_or_wrong_file_is_one_clear_line(load, tmp_path):
+    with pytest.raises(UserError, match="no such model"):
+        load(tmp_path / "nothing")
+    (tmp_path / "wrong").write_bytes(b"wrong")
+    with pytest.raises(UserError, match="wrong") as error:
+        load(tmp_path / "wrong")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,96 @@
+"""The compact model's training: resumed in mid-epoch it ends as if nothing had happened, and it keeps its parts apart."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fer_utils.cli import app
+from fer_utils.dataset import duplicate_groups, load_dataset
+
+
+@pytest.fixture
+def plan():
+    from fer_utils.compact.train import Plan
+
+    def make(**changed):
+        settings = {
+            "steps": 6, "decay_from": 3, "batch_size": 8, "warmup": 2, "stem": 4, "widths": (4, 8), "blocks": 1,
+            "validation_split": 0.3,
+        }  # fmt: skip
+        return Plan(**settings | changed)
+
+    return make
+
+
+def test_killed_in_mid_epoch_it_goes_on_as_if_nothing_had_happened(tmp_path, tiny_data, plan):
+    from fer_utils.compact.train import Run
+
+    whole = Run(tmp_path / "whole", *tiny_data, plan())
+    whole.train(show_progress=False)
+    first = Run(tmp_path / "parts", *tiny_data, plan())
+    for _ in range(2):
+        first.train_step()
+    first.save()
+    first.train_step()  # done after the checkpoint, and lost with the process
+    second = Run(tmp_path / "parts", *tiny_data, plan())
+    assert second.step == 2
+    second.train(show_progress=False)
+    for one, other in zip(whole.average.weights, second.average.weights, strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+
+
+def test_log_lines_of_steps_that_are_done_again_are_dropped(tmp_path, tiny_data, plan):
+    from fer_utils.compact.train import Run
+
+    run = Run(tmp_path, *tiny_data, plan())
+    run.train(save_every=2, log_every=2, show_progress=False)
+    with np.load(tmp_path / "checkpoint.npz") as stored:
+        arrays = dict(stored)
+    np.savez(tmp_path / "checkpoint.npz", **arrays | {"step": np.array(3)})
+    Run(tmp_path, *tiny_data, plan())
+    steps = [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert steps == ["step", "2"]
+
+
+def test_no_image_is_learned_from_and_validated_on(tmp_path, tiny_data, plan):
+    from fer_utils.compact.train import Run
+
+    images, labels = tiny_data
+    doubled = np.concatenate([images, images]), np.concatenate([labels, labels])
+    run = Run(tmp_path, *doubled, plan())
+    groups = duplicate_groups(np.concatenate([run.images, run.validation[0]]))
+    assert not set(groups[: len(run.images)]) & set(groups[len(run.images) :])
+    assert len(run.images) + len(run.validation[0]) == 2 * len(images)
+
+
+def test_every_face_comes_once_an_epoch_in_a_window_first_and_whole_at_last(tmp_path, tiny_data, plan):
+    from fer_utils.compact import train
+
+    run = train.Run(tmp_path, *tiny_data, plan())
+    seen, sizes = [], []
+    per_epoch = len(run.images) // 8
+    for run.step in range(1, per_epoch + 1):
+        x, targets = run.batch(np.random.default_rng(0))
+        sizes.append(x.shape[1])
+        seen.append(targets.sum())
+    assert sizes[:3] == [40, 40, 40] and set(sizes[3:]) == {48}
+    assert sum(seen) == pytest.approx(8 * per_epoch)
+
+
+def test_the_command_trains_calibrates_scores_and_records(tmp_path):
+    arguments = ["train", "compact", "--data", "sample", "--run-dir", str(tmp_path), "--epochs", "1", "--limit", "200",
+                 "--batch-size", "50", "--validation", "0.3", "--dtype", "float32"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "PublicTest: accuracy" in result.output and "expected calibration error" in result.output
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert record["data"]["is_sample"] and set(record["scores"]) == {"validation", "PublicTest", "PrivateTest"}
+    assert record["epochs"] == 1 and record["settings"]["temperature"] > 0
+    assert all((tmp_path / name).stat().st_size < 6e6 for name in ("compact.npz", "compact.onnx"))
+    assert len(load_dataset("sample", progress=False)) > record["scores"]["PublicTest"]["n"] > 100
+    again = CliRunner().invoke(app, arguments)
+    assert "Going on after step 2 of 2" in again.output
+    other = CliRunner().invoke(app, [*arguments, "--seed", "5"])
+    assert other.exit_code != 0 and "started with seed=0, not 5" in str(other.exception)
