@@ -1,10 +1,15 @@
 """Making probabilities mean what they say: temperature scaling, and the numbers behind a reliability diagram."""
 
-import numpy as np
-import pandas as pd
-from scipy.optimize import minimize_scalar
+from __future__ import annotations
 
-from fer_utils.evaluation import CALIBRATION_BINS, confidence_bins
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+# SciPy, pandas and what `evaluation` needs are imported where they are used: a detector that only wants
+# `mirror_averaged` would wait a second for them.
+if TYPE_CHECKING:
+    import pandas as pd
 
 TINY = 1e-12
 
@@ -37,6 +42,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
         labels: int64 (n,).
         probabilities: float (n, 7), of a model that did not learn from these images.
     """
+    from scipy.optimize import minimize_scalar
+
     result = minimize_scalar(
         lambda log: negative_log_likelihood(labels, with_temperature(probabilities, np.exp(log))),
         bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-6},
@@ -51,17 +58,22 @@ def mirror_averaged(probabilities: np.ndarray, mirrored: np.ndarray) -> np.ndarr
     return (both / both.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> pd.DataFrame:
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int | None = None) -> pd.DataFrame:
     """Return confidence and accuracy by bins of the top probability, for a reliability diagram.
 
     Args:
         labels: int64 (n,).
         probabilities: float (n, 7).
-        bins: number of equal bins between 0 and 1.
+        bins: number of equal bins between 0 and 1; by default as many as the expected calibration error uses.
 
     Returns:
         One row a bin that holds something: low, high (its limits), confidence, accuracy (means), n.
     """
+    import pandas as pd
+
+    from fer_utils.evaluation import CALIBRATION_BINS, confidence_bins
+
+    bins = bins or CALIBRATION_BINS
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     frame = pd.DataFrame({"bin": confidence_bins(confidence, bins), "confidence": confidence, "accuracy": right})
     table = frame.groupby("bin").agg(confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), n=("bin", "size"))

@@ -22,6 +22,8 @@ data_app = typer.Typer(help="Look at FER-2013, or fetch it.", no_args_is_help=Tr
 app.add_typer(data_app, name="data")
 app.add_typer(sample_app, name="sample")
 app.add_typer(train_app, name="train")
+results_app = typer.Typer(help="The recorded runs on FER-2013.", no_args_is_help=True)
+app.add_typer(results_app, name="results")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")]
@@ -131,7 +133,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Option(help="A .keras file.")],
+    model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
     data: Annotated[Path | None, typer.Option(help="[default: $FER_DATA, data/, the sample]")] = None,
     split: Split = "PublicTest",
     as_json: AsJson = False,
@@ -140,17 +142,50 @@ def evaluate(
     from fer_utils.dataset import load_dataset
     from fer_utils.evaluation import class_report, describe, score
     from fer_utils.evaluation import predict as predict_all
-    from fer_utils.prediction import load_model
 
-    network = load_model(model)
+    if model == "shipped" or model.endswith(".onnx"):
+        from fer_utils.compact.shipped import ShippedModel
+
+        answer = ShippedModel(None if model == "shipped" else model).predict
+    else:
+        from fer_utils.prediction import load_model
+
+        network = load_model(model)
+
+        def answer(images):
+            return predict_all(network, images)
+
     images, labels = load_dataset(data, progress=not as_json).subset(split)
-    result = {"model": str(model), **score(labels, predict_all(network, images), split)}
+    result = {"model": model, **score(labels, answer(images), split)}
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
     typer.echo(describe(result))
     typer.echo(class_report(result).round(3).to_string())
     typer.echo(f"expected calibration error {result['ece']:.3f}")
+
+
+@results_app.command("show")
+def results_show(split: Split = "PublicTest") -> None:
+    """Print the recorded runs as a table."""
+    from fer_utils.recorded import load_recorded, table
+
+    typer.echo(table(load_recorded(), split))
+
+
+@results_app.command("keep")
+def results_keep(
+    run: Annotated[Path, typer.Argument(help="A run's folder, for example runs/full/runs/03_custom_cnn.")],
+    model: Annotated[str, typer.Option(help="custom_cnn, custom_cnn_augmented, vgg16, resnet50v2 or compact.")],
+    command: Annotated[str, typer.Option(help="The command that made it.")],
+    hardware: Annotated[str, typer.Option(help="What it ran on.  [default: this machine's processor]")] = "",
+) -> None:
+    """Keep a run on FER-2013 in results/ and renew the README's table and the model card."""
+    from fer_utils.recorded import keep, write_model_card, write_readme
+
+    typer.echo(f"Kept as {keep(run, model, command, hardware).name}.")
+    write_readme()
+    write_model_card()
 
 
 @app.command("app")

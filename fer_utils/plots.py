@@ -127,18 +127,24 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "") -> Figu
 
 def confusion_chart(result: dict, title: str = "") -> Figure:
     """Draw a confusion matrix in percent of each true class, from a score of `evaluation.score`."""
+    figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
+    draw_confusion(ax, result, title or f"{result['split']}, n = {result['n']:,}", colour_bar=True)
+    return _finish(figure)
+
+
+def draw_confusion(ax, result: dict, title: str, colour_bar: bool = False) -> None:
+    """Draw a confusion matrix of `evaluation.score` into given axes; `confusion_chart` makes a figure of its own."""
     matrix = np.array(result["confusion_matrix"])
     n = matrix.sum(axis=1, keepdims=True)
     share = np.divide(100 * matrix, n, where=n > 0, out=np.zeros(matrix.shape))
     rows = [f"{emotion} (n = {count:,})" for emotion, count in zip(EMOTIONS, n.ravel(), strict=True)]
-    figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
     sns.heatmap(
-        share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, xticklabels=EMOTIONS, yticklabels=rows,
-        cbar_kws={"label": "% of the true class"}, ax=ax,
+        share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, xticklabels=EMOTIONS, yticklabels=rows, ax=ax,
+        cbar=colour_bar, cbar_kws={"label": "% of the true class"} if colour_bar else None,
     )  # fmt: skip
-    ax.set(xlabel="predicted expression", ylabel="label", title=title or f"{result['split']}, n = {result['n']:,}")
+    ax.set(xlabel="predicted expression", ylabel="label")
+    ax.set_title(title, fontsize=None if colour_bar else 9)
     ax.tick_params(axis="x", rotation=30)
-    return _finish(figure)
 
 
 def confident_mistakes(images, labels: np.ndarray, probabilities: np.ndarray, n: int = 16) -> Figure:
@@ -170,5 +176,32 @@ def probability_chart(probabilities: np.ndarray, title: str = "") -> Figure:
     ax.bar_label(ax.containers[0], fmt="%.0f %%", padding=3, fontsize=8)
     ax.invert_yaxis()
     ax.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="probability, %", title=title)
+    sns.despine(figure)
+    return _finish(figure)
+
+
+def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Draw reliability diagrams side by side: how often the answer was right against how sure the model was.
+
+    A calibrated model's bars end on the dashed line (DeGroot & Fienberg 1983; Guo et al. 2017).
+
+    Args:
+        tables: from `calibration.reliability`, by title.
+    """
+    figure, axes = plt.subplots(
+        1, len(tables), figsize=(4.4 * len(tables), 4), layout="constrained", sharey=True, squeeze=False
+    )
+    for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
+        width = table["high"] - table["low"]
+        ax.bar(table["low"], table["accuracy"], width, align="edge", color="#56B4E9", edgecolor="white", label="right")
+        ax.plot(table["confidence"], table["accuracy"], "o", color="#0072B2", ms=3)
+        ax.plot([0, 1], [0, 1], "--", color="#555555", lw=1, label="as sure as right")
+        for _, row in table.iterrows():
+            ax.text(row["low"] + width.iloc[0] / 2, 0.01, f"{row['n']:.0f}", ha="center", fontsize=6, color="#333333")
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", title=title)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes[0, 0].set_ylabel("share of right answers")
+    axes[0, 0].legend(fontsize=8, frameon=False, loc="upper left")
     sns.despine(figure)
     return _finish(figure)

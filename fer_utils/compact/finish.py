@@ -61,12 +61,12 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
     }
     files = save_compact(out, plain, about)
     model = ShippedModel(Path(out) / ONNX_FILE)
-    parts = {"validation": run.validation}
+    parts = {"training": (run.images, run.labels), "validation": run.validation}
     parts |= {usage: dataset.subset(usage) for usage in USAGES[1:] if (dataset.usage == usage).any()}
     predictions = {name: model.predict(part[0]) for name, part in parts.items()}
     scores = [score(part[1], predictions[name], name) for name, part in parts.items()]
     calibration = {}
-    for name, part in parts.items():
+    for name, part in list(parts.items())[1:]:
         before = raw if name == "validation" else _mirrored(trained, part[0])
         calibration[name] = {
             f"{measure}_{moment}": function(part[1], probabilities)

@@ -1,0 +1,214 @@
+"""The runs on FER-2013 that are kept in `results/`, and the README's table that is made from them."""
+
+import json
+import platform
+from pathlib import Path
+
+import jsonschema
+
+from fer_utils.errors import UserError
+from fer_utils.paths import project_root
+
+BEGIN, END = "<!-- results: begin, written by `fer results` -->", "<!-- results: end -->"
+SERIES = {
+    "custom_cnn": "Custom CNN",
+    "custom_cnn_augmented": "Custom CNN with augmentation",
+    "vgg16": "VGG16",
+    "resnet50v2": "ResNet50V2",
+    "compact": "Compact CNN (ships)",
+}
+# What the project that this series began from reports, without saying on which part or how many images.
+ORIGINAL = {"custom_cnn": "52.54 %", "custom_cnn_augmented": "57.93 %", "vgg16": "63.53 %", "resnet50v2": "97 %"}
+COMMANDS = {
+    "custom_cnn": "fer run --profile full --only 03",
+    "custom_cnn_augmented": "fer run --profile full --only 04",
+    "vgg16": "fer run --profile full --only 05",
+    "resnet50v2": "fer run --profile full --only 06",
+    "compact": "fer train compact",
+}
+# A transfer model is only what it is called when it started from ImageNet.
+NEEDS_IMAGENET = ("vgg16", "resnet50v2")
+
+
+def results_folder() -> Path:
+    """Return the project's results/ folder.
+
+    Raises:
+        UserError: if this package is not installed from a checkout.
+    """
+    root = project_root()
+    if root is None:
+        raise UserError("recorded results come with the project: clone it")
+    return root / "results"
+
+
+def load_recorded(folder: Path | None = None) -> list[dict]:
+    """Return the recorded runs, by file name; none outside a checkout."""
+    if folder is None:
+        root = project_root()
+        if root is None:
+            return []
+        folder = root / "results"
+    return [json.loads(path.read_text(encoding="utf-8")) for path in _files(folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.json")) if path.name != "schema.json"]
+
+
+def check(record: dict, folder: Path | None = None) -> None:
+    """Compare a record with results/schema.json, and its figures with each other.
+
+    Raises:
+        UserError: naming the first thing that is missing or wrong.
+    """
+    schema = json.loads(((folder or results_folder()) / "schema.json").read_text(encoding="utf-8"))
+    try:
+        jsonschema.validate(record, schema)
+    except jsonschema.ValidationError as error:
+        where = ".".join(str(part) for part in error.absolute_path) or "the record"
+        raise UserError(f"this run cannot be recorded: {where}: {error.message}") from error
+    for name, score in record["scores"].items():
+        matrix = score["confusion_matrix"]
+        right = sum(matrix[i][i] for i in range(len(matrix)))
+        if sum(map(sum, matrix)) != score["n"] or abs(right / score["n"] - score["accuracy"]) > 1e-9:
+            raise UserError(f"this run cannot be recorded: {name}'s accuracy does not follow from its confusion matrix")
+
+
+def keep(run: str | Path, model: str, command: str, hardware: str = "", folder: Path | None = None) -> Path:
+    """Copy a run's metrics.json into results/, with how it was made, if it is complete and from FER-2013.
+
+    Args:
+        run: the run's folder or its metrics.json.
+        model: which of the series' models it is, a key of `SERIES`.
+        command: the command that made it, as a reader would type it.
+        hardware: what it ran on; by default this machine's processor.
+        folder: where to; by default the project's results/.
+
+    Returns:
+        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights.
+
+    Raises:
+        UserError: if there is no such run or it does not fit the schema.
+    """
+    path = Path(run)
+    path = path / "metrics.json" if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"no such run: {path}; give the folder that holds metrics.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record |= {"model": model, "command": command, "hardware": hardware or _processor()}
+    folder = folder or results_folder()
+    check(record, folder)
+    suffix = "_random" if record["weights"] == "random" else ""
+    kept = folder / f"{model}{suffix}_seed{record['settings']['seed']}.json"
+    kept.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return kept
+
+
+def _processor() -> str:
+    """Name the processor as Linux does, or as Python can."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} cores, {names[0]}, no GPU" if names else platform.processor() or platform.machine()
+
+
+def reference(model: str, records: list[dict] | None = None) -> dict | None:
+    """Return the recorded run of a model with the lowest seed, from ImageNet if there is one; None if there is none."""
+    records = load_recorded() if records is None else records
+    mine = [record for record in records if record["model"] == model]
+    return min(mine, key=lambda r: (r["weights"] == "random", r["settings"]["seed"]), default=None)
+
+
+def table(records: list[dict], split: str = "PublicTest") -> str:
+    """Return the recorded runs as a Markdown table: one row a run, and one for each model that has none yet."""
+    lines = [
+        f"| model | {split}: accuracy (95 % interval), n | macro-F1 | validation | training | epochs, minutes, on | "
+        "original project says |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model, title in SERIES.items():
+        original = ORIGINAL.get(model, "")
+        mine = [record for record in records if record["model"] == model and split in record["scores"]]
+        honest = [record for record in mine if model not in NEEDS_IMAGENET or record["weights"] != "random"]
+        if not honest:
+            name = f"{title}, ImageNet" if model in NEEDS_IMAGENET else title
+            lines.append(f"| {name} | not measured yet: `{COMMANDS[model]}` | | | | | {original} |")
+        for record in mine:
+            lines.append(_row(title, record, split, original if record in honest else ""))
+    return "\n".join(lines)
+
+
+def _row(title: str, record: dict, split: str, original: str) -> str:
+    score = record["scores"][split]
+    low, high = score["accuracy_ci95"]
+    weights = {"imagenet": ", ImageNet", "random": ", random weights", "file": ", own weights"}.get(record["weights"], "")
+    other = [f"{record['scores'][part]['accuracy']:.1%}" for part in ("validation", "training")]
+    return (
+        f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** ({low:.1%}–{high:.1%}), "
+        f"n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | {record['epochs']}, "
+        f"{record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
+    )
+
+
+def model_card_figures(record: dict, split: str = "PublicTest") -> str:
+    """Return the figures of the compact model's card as Markdown: scores by part, classes of `split`, calibration."""
+    lines = ["| part | n | accuracy (95 % interval) | macro-F1 | balanced accuracy |", "|---|---|---|---|---|"]
+    for name, score in record["scores"].items():
+        low, high = score["accuracy_ci95"]
+        lines.append(
+            f"| {name} | {score['n']:,} | {score['accuracy']:.1%} ({low:.1%}–{high:.1%}) | {score['macro_f1']:.3f} | "
+            f"{score['balanced_accuracy']:.1%} |"
+        )
+    lines += ["", f"| {split}, by class | precision | recall | F1 | n |", "|---|---|---|---|---|"]
+    for emotion, values in record["scores"][split]["per_class"].items():
+        shares = " | ".join(f"{values[key]:.1%}" for key in ("precision", "recall"))
+        lines.append(f"| {emotion} | {shares} | {values['f1']:.3f} | {values['n']:,} |")
+    lines += ["", "| calibration | expected calibration error before → after | negative log likelihood before → after |",
+              "|---|---|---|"]  # fmt: skip
+    for name, values in record["settings"]["calibration"].items():
+        lines.append(
+            f"| {name} | {values['ece_before']:.3f} → {values['ece_after']:.3f} | "
+            f"{values['nll_before']:.3f} → {values['nll_after']:.3f} |"
+        )
+    lines += [
+        "",
+        f"Temperature {record['settings']['temperature']:.3f}, fitted on the validation part. {record['parameters']:,} "
+        f"numbers. Trained with `{record['command']}` in {record['seconds'] / 60:.0f} minutes on {record['hardware']} "
+        f"(Keras {record['environment']['versions']['keras']}, backend {record['environment']['backend']}, "
+        f"{record['settings']['dtype']}).",
+    ]
+    return "\n".join(lines)
+
+
+def write_readme(readme: Path | None = None, records: list[dict] | None = None) -> bool:
+    """Put the current table between the README's two marks; return whether anything changed.
+
+    Raises:
+        UserError: if the marks are missing.
+    """
+    content = table(load_recorded() if records is None else records)
+    return _write_between_marks(readme or results_folder().parent / "README.md", content)
+
+
+def write_model_card(card: Path | None = None, records: list[dict] | None = None) -> bool:
+    """Put the shipped model's figures between the marks of docs/model_card.md; return whether anything changed.
+
+    Raises:
+        UserError: if the marks are missing.
+    """
+    record = reference("compact", records)
+    if record is None:
+        return False
+    return _write_between_marks(card or results_folder().parent / "docs" / "model_card.md", model_card_figures(record))
+
+
+def _write_between_marks(path: Path, content: str) -> bool:
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{path.name} lacks the marks '{BEGIN}' and '{END}'")
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    new = f"{head}{BEGIN}\n\n{content}\n\n{END}{tail}"
+    path.write_text(new, encoding="utf-8")
+    return new != text

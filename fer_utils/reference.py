@@ -1,0 +1,59 @@
+"""A run beside the recorded one on FER-2013, so that nobody takes a short run on stand-in faces for the result."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from fer_utils import plots, recorded
+
+NOT_YET = (
+    "No run of this model on FER-2013 has been recorded yet, so there is nothing to compare with. "
+    "On a machine with FER-2013: '{command}', then 'fer results keep'."
+)
+
+
+def beside_reference(record: dict, model: str, records: list[dict] | None = None) -> Figure | None:
+    """Draw a run and the recorded FER-2013 run of the same model: validation curves, two confusion matrices.
+
+    Prints what the two were trained on and scored; if no run is recorded, prints how to make one and returns None.
+
+    Args:
+        record: from `results.record`, scored on PublicTest.
+        model: a key of `recorded.SERIES`.
+        records: recorded runs to look in; by default those in results/.
+    """
+    known = recorded.reference(model, records)
+    if known is None:
+        print(NOT_YET.format(command=recorded.COMMANDS[model]))
+        return None
+    runs = {_label("this run", record): record, _label("recorded", known): known}
+    for label, run in runs.items():
+        score = run["scores"]["PublicTest"]
+        low, high = score["accuracy_ci95"]
+        print(
+            f"{label}: PublicTest {score['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {score['n']:,}), "
+            f"{run['epochs']} epochs"
+        )
+    if record["data"]["is_sample"]:
+        print("The two are measured on different pictures: they show the same method, not the same task.")
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+    for (label, run), colour in zip(runs.items(), sns.color_palette("deep"), strict=False):
+        curve = pd.Series(run["history"]["val_accuracy"], index=np.arange(1, run["epochs"] + 1))
+        axes[0].plot(curve, color=colour, marker="o" if len(curve) < 12 else None, ms=4, label=label)
+    axes[0].set(xlabel="epoch", ylabel="accuracy on the validation part")
+    axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
+    axes[0].legend(fontsize=8, frameon=False)
+    sns.despine(ax=axes[0])
+    for ax, (label, run) in zip(axes[1:], runs.items(), strict=True):
+        plots.draw_confusion(ax, run["scores"]["PublicTest"], f"{label}, PublicTest")
+    plt.close(figure)
+    return figure
+
+
+def _label(role: str, run: dict) -> str:
+    data = "embedded sample" if run["data"]["is_sample"] else "FER-2013"
+    weights = ", random weights" if run["weights"] == "random" else ""
+    return f"{role}, {data}{weights}"

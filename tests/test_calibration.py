@@ -1,0 +1,54 @@
+"""Temperature scaling finds the temperature that was put in, and the diagram's numbers are those of the error."""
+
+import numpy as np
+import pytest
+
+from fer_utils import calibration
+from fer_utils.evaluation import calibration_error
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """Labels drawn from the very probabilities given: calibrated by construction."""
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 1.5, (20_000, 7))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (probabilities.cumsum(axis=1) > draw.random((len(logits), 1))).argmax(axis=1)
+    return labels, probabilities
+
+
+@pytest.mark.parametrize("wrong", [0.5, 2.0])
+def test_the_temperature_undoes_what_was_done_to_the_probabilities(calibrated, wrong):
+    labels, probabilities = calibrated
+    spoiled = calibration.with_temperature(probabilities, wrong)
+    found = calibration.fit_temperature(labels, spoiled)
+    assert found == pytest.approx(1 / wrong, rel=0.03)
+    mended = calibration.with_temperature(spoiled, found)
+    assert calibration_error(labels, mended) < 0.015 < calibration_error(labels, spoiled)
+    assert (mended.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+
+
+def test_calibrated_probabilities_are_left_as_they_are(calibrated):
+    assert calibration.fit_temperature(*calibrated) == pytest.approx(1, rel=0.03)
+
+
+def test_the_diagram_adds_up_to_the_calibration_error(calibrated):
+    labels, probabilities = calibrated
+    table = calibration.reliability(labels, probabilities)
+    assert table["n"].sum() == len(labels)
+    gap = (table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / len(labels)
+    assert gap == pytest.approx(calibration_error(labels, probabilities))
+    assert (table["confidence"].between(table["low"], table["high"])).all()
+
+
+def test_the_mean_with_the_mirror_image_is_the_mean_of_the_logits():
+    logits = np.array([[2.0, 0, 1, 0, 0, 0, 0]]), np.array([[0.0, 0, 3, 0, 0, 0, 0]])
+    softmax = [np.exp(z) / np.exp(z).sum() for z in logits]
+    expected = np.exp(sum(logits) / 2) / np.exp(sum(logits) / 2).sum()
+    assert np.allclose(calibration.mirror_averaged(*softmax), expected, atol=1e-6)
+
+
+def test_probabilities_of_zero_do_no_harm():
+    certain = np.eye(7)[:3]
+    assert np.isfinite(calibration.with_temperature(certain, 2.0)).all()
+    assert np.isfinite(calibration.negative_log_likelihood(np.array([1, 1, 1]), certain))

@@ -1,0 +1,113 @@
+"""Recorded runs are complete and true to themselves, and the README's table is theirs."""
+
+import copy
+import json
+
+import pytest
+
+from fer_utils import recorded
+from fer_utils.errors import UserError
+from fer_utils.labels import EMOTIONS
+
+FILES = [path for path in sorted(recorded.results_folder().glob("*.json")) if path.name != "schema.json"]
+
+
+def a_score(split, right=5):
+    matrix = [[right if i == j else 1 for j in range(7)] for i in range(7)]
+    n = sum(map(sum, matrix))
+    return {
+        "split": split, "n": n, "accuracy": 7 * right / n, "accuracy_ci95": [0.1, 0.9], "macro_f1": 0.5, "ece": 0.1,
+        "per_class": {emotion: {} for emotion in EMOTIONS}, "confusion_matrix": matrix,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run():
+    return {
+        "title": "VGG16", "name": "05_vgg16", "weights": "random", "settings": {"seed": 3}, "parameters": 10,
+        "data": {"is_sample": False, "form": "zip", "fingerprint": "0123456789abcdef", "counts": {}},
+        "epochs": 2, "best_epoch": 1, "seconds": 90.0, "finished": "2030-01-02T00:00:00+00:00",
+        "scores": {split: a_score(split) for split in ("training", "validation", "PublicTest")},
+        "history": {"loss": [1.0, 0.5], "val_accuracy": [0.2, 0.3], "seconds": [1.0, 1.0]},
+        "environment": {"python": "3", "backend": "jax", "precision": "float32", "processors": 2,
+                        "versions": {"keras": "3", "numpy": "2"}},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "schema.json").write_text((recorded.results_folder() / "schema.json").read_text())
+    return tmp_path
+
+
+def keep(run, folder, model="vgg16"):
+    (folder / "run").mkdir(exist_ok=True)
+    (folder / "run" / "metrics.json").write_text(json.dumps(run))
+    return recorded.keep(folder / "run", model, "fer run --only 05", "a test", folder)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_recorded_run_is_complete(path):
+    record = json.loads(path.read_text())
+    recorded.check(record)
+    assert path.stem.startswith(record["model"]) and path.stem.endswith(f"seed{record['settings']['seed']}")
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("README.md", recorded.write_readme), ("docs/model_card.md", recorded.write_model_card)]
+)
+def test_the_documents_show_the_recorded_runs_and_nothing_else(tmp_path, name, write):
+    copied = tmp_path / "copy.md"
+    copied.write_text((recorded.results_folder().parent / name).read_text(encoding="utf-8"), encoding="utf-8")
+    assert not write(copied), "run 'fer results keep', or recorded.write_readme() and write_model_card()"
+
+
+def test_a_kept_run_says_how_it_was_made_and_a_random_start_shows_in_its_name(run, folder):
+    path = keep(run, folder)
+    assert path.name == "vgg16_random_seed3.json"
+    (record,) = recorded.load_recorded(folder)
+    assert record["command"] == "fer run --only 05" and record["hardware"] == "a test"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: run["data"].update(is_sample=True), "data.is_sample"),
+        (lambda run: run["scores"].pop("validation"), "validation"),
+        (lambda run: run["settings"].pop("seed"), "seed"),
+        (lambda run: run["scores"]["PublicTest"].update(accuracy=0.97), "does not follow from its confusion matrix"),
+    ],
+)
+def test_an_incomplete_or_untrue_run_is_refused(run, folder, change, message):
+    change(run)
+    with pytest.raises(UserError, match=message):
+        keep(run, folder)
+    assert not list(folder.glob("vgg16*.json"))
+
+
+def test_a_missing_run_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="no such run"):
+        recorded.keep(tmp_path / "none", "vgg16", "fer run")
+
+
+def test_a_random_start_never_fills_the_imagenet_row(run):
+    run |= {"model": "vgg16", "hardware": "a test"}
+    table = recorded.table([run])
+    assert "VGG16, random weights, seed 3" in table
+    assert "VGG16, ImageNet | not measured yet: `fer run --profile full --only 05`" in table
+    honest = copy.deepcopy(run) | {"weights": "imagenet"}
+    assert "not measured yet: `fer run --profile full --only 05`" not in recorded.table([run, honest])
+    assert recorded.reference("vgg16", [run, honest])["weights"] == "imagenet"
+    assert recorded.reference("compact", [run]) is None
+
+
+def test_a_row_carries_n_interval_and_the_original_figure(run):
+    row = next(line for line in recorded.table([run | {"model": "vgg16", "hardware": "a test", "weights": "imagenet"}])
+               .splitlines() if "seed 3" in line)  # fmt: skip
+    assert "n = 77" in row and "10.0%–90.0%" in row and "63.53 %" in row
+
+
+def test_a_readme_without_marks_is_refused(tmp_path):
+    (tmp_path / "README.md").write_text("nothing")
+    with pytest.raises(UserError, match="lacks the marks"):
+        recorded.write_readme(tmp_path / "README.md", [])

@@ -1,0 +1,28 @@
+"""A run is never shown beside the recorded one without saying what each was made from."""
+
+from test_recorded import a_score
+
+from fer_utils.reference import beside_reference
+
+
+def a_run(is_sample, seed=0, epochs=3):
+    return {
+        "model": "custom_cnn", "weights": "none", "settings": {"seed": seed}, "epochs": epochs,
+        "data": {"is_sample": is_sample}, "history": {"val_accuracy": [0.2 + 0.1 * i for i in range(epochs)]},
+        "scores": {"PublicTest": {**a_score("PublicTest"), "accuracy": 0.25}},
+    }  # fmt: skip
+
+
+def test_both_runs_carry_their_data_n_and_interval(capsys):
+    figure = beside_reference(a_run(True), "custom_cnn", [a_run(False, epochs=5)])
+    printed = capsys.readouterr().out
+    assert "this run, embedded sample: PublicTest 25.0% (10.0% to 90.0%, n = 77), 3 epochs" in printed
+    assert "recorded, FER-2013" in printed and "5 epochs" in printed and "not the same task" in printed
+    curves, *matrices = figure.axes
+    assert [len(line.get_xdata()) for line in curves.lines] == [3, 5]
+    assert ["embedded sample" in ax.get_title() for ax in matrices] == [True, False]
+
+
+def test_without_a_recorded_run_it_says_how_to_make_one(capsys):
+    assert beside_reference(a_run(True), "custom_cnn", []) is None
+    assert "fer run --profile full --only 03" in capsys.readouterr().out
