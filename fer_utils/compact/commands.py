@@ -24,6 +24,9 @@ def compact(
         Path, typer.Option(help="Folder of the run; if it holds one, that run goes on.")
     ] = Path("runs/compact"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 60,
+    decay_from: Annotated[
+        int | None, typer.Option(min=0, help="Step from which the learning rate falls; by default the last 40 %.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     batch_size: Annotated[int, typer.Option(min=2, help="Faces in a training step.")] = 128,
     validation: Annotated[
@@ -62,9 +65,11 @@ def compact(
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
     plan = Plan(
-        steps=epochs * per_epoch, seed=seed, batch_size=batch_size, warmup=min(2 * per_epoch, 400),
+        steps=epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size, warmup=min(2 * per_epoch, 400),
         validation_split=validation, dtype=choose_precision(dtype),
     )  # fmt: skip
+    if decay_from is not None and decay_from >= plan.steps:
+        raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")
     try:
         run = Run(run_dir, images, labels, plan)
     except ValueError as error:
