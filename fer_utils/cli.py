@@ -108,27 +108,47 @@ def data_get(
 @app.command()
 def predict(
     images: Annotated[list[str], typer.Argument(help="Photos.")],
-    model: Annotated[Path, typer.Option(help="A .keras file, for example runs/sample/runs/06_resnet50v2/model.keras.")],
+    model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for copies of the photos with a box and a label on every face.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the faces in photos and print the predicted expression of each."""
-    from fer_utils.prediction import EmotionDetector, open_photo
+    """Find the faces in photos and print the predicted expression of each.
 
-    photos = [open_photo(image) for image in images]
+    A photo that cannot be opened costs one line on stderr and the exit code 2; the others are answered all the same.
+    """
+    from fer_utils.photos import open_photo
+    from fer_utils.prediction import EmotionDetector, save_annotated
+
     detector = EmotionDetector(model)
-    found = [
-        {"image": image, "faces": [face.as_dict() for face in detector(photo)]}
-        for image, photo in zip(images, photos, strict=True)
-    ]
+    entries, taken = [], [Path(image) for image in images]
+    for image in images:
+        entry = {"image": image, "faces": []}
+        entries.append(entry)
+        try:
+            photo = open_photo(image)
+            faces = detector(photo)
+            entry["faces"] = [face.as_dict() for face in faces]
+            if save:
+                taken.append(save_annotated(photo, faces, save, taken))
+        except UserError as error:
+            entry["error"] = str(error)
+            typer.echo(f"fer: {error}", err=True)
+            continue
+        if not as_json:
+            _print_faces(image, faces)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    for entry in found:
-        typer.echo(f"{entry['image']}: {len(entry['faces'])} face(s)")
-        for face in entry["faces"]:
-            doubt = " (unsure)" if face["unsure"] else ""
-            probability = max(face["probabilities"].values())
-            typer.echo(f"  {face['label']} {probability:.0%}{doubt} at x, y, width, height = {face['box']}")
+        typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
+    if any("error" in entry for entry in entries):
+        raise typer.Exit(2)
+
+
+def _print_faces(image: str, faces: list) -> None:
+    typer.echo(f"{image}: {len(faces)} face(s)")
+    for face in faces:
+        doubt = " (unsure)" if face.unsure else ""
+        typer.echo(f"  {face.label} {face.confidence:.0%}{doubt} at x, y, width, height = {list(face.box)}")
 
 
 @app.command()
@@ -190,16 +210,15 @@ def results_keep(
 
 @app.command("app")
 def serve_app(
-    model: Annotated[
-        Path | None, typer.Option(help="A .keras file.  [default: the newest one in the project's runs/]")
-    ] = None,
+    model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 8866,
+    ip: Annotated[str, typer.Option(help="Address to listen on; this one no other machine can reach.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Open the detector as a page of its own; it listens on this machine only."""
     from fer_utils.webapp import serve
 
-    serve(model, port, browser)
+    serve(model, port, browser, ip)
 
 
 def main() -> None:

@@ -66,6 +66,48 @@ def class_grid(images: np.ndarray, labels: np.ndarray, per_class: int = 8, seed:
     return image_grid(chosen, columns=per_class, row_labels=EMOTIONS, title=title)
 
 
+def group_grid(images, labels: np.ndarray, usage: np.ndarray, groups: list[np.ndarray], columns: int = 8) -> Figure:
+    """Draw groups of copies, above each picture its label and its part; small groups stand side by side.
+
+    Args:
+        images: uint8 (n, 48, 48).
+        labels: int64 (n,).
+        usage: str (n,).
+        groups: positions of the pictures of each group; of a large one the first `columns` are drawn, and the text at
+            its left says how many there are.
+        columns: pictures in a row at most.
+    """
+    width = min(columns, max(map(len, groups), default=1))
+    abreast = (columns + 1) // (width + 1)
+    blank = np.full(np.shape(images)[1:], 255, np.uint8)
+    drawn, titles = [], []
+    for k, group in enumerate(groups):
+        shown = group[:width]
+        # Between two groups of a row stays one empty place.
+        empty = width - len(shown) + (k % abreast < abreast - 1)
+        drawn += [images[i] for i in shown] + [blank] * empty
+        titles += [f"{EMOTIONS[labels[i]]}\n{usage[i]}" for i in shown] + [""] * empty
+    sizes = [f"{len(group)} pictures" for group in groups] if abreast == 1 else None
+    return image_grid(drawn, titles, abreast * (width + 1) - 1, sizes)
+
+
+def suspicions_grid(images, ranked: pd.DataFrame, n: int = 16, wrong: np.ndarray | None = None) -> Figure:
+    """Draw the most suspicious labels: label, then what a model saw, and below whether the label is wrong, if known.
+
+    Args:
+        images: uint8 (m, 48, 48).
+        ranked: from `label_noise.suspicious_labels`.
+        n: how many to draw.
+        wrong: bool (m,), the truth; None where nobody knows it.
+    """
+    worst = ranked.head(n)
+    titles = [f"{EMOTIONS[row.label]}\n→ {EMOTIONS[row.suggested]}" for row in worst.itertuples()]
+    if wrong is not None:
+        verdicts = np.where(wrong[worst.index], "wrong label", "right label")
+        titles = [f"{title}\n{verdict}" for title, verdict in zip(titles, verdicts, strict=True)]
+    return image_grid(images[worst.index.to_numpy()], titles, columns=8)
+
+
 def counts_chart(counts: pd.DataFrame, title: str = "") -> Figure:
     """Draw bars of images per emotion, one panel a column, for a table with one row an emotion."""
     figure, axes = plt.subplots(
@@ -203,5 +245,47 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
             axis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes[0, 0].set_ylabel("share of right answers")
     axes[0, 0].legend(fontsize=8, frameon=False, loc="upper left")
+    sns.despine(figure)
+    return _finish(figure)
+
+
+def protocol_chart(table: pd.DataFrame) -> Figure:
+    """Draw what each protocol reports and what the same model honestly scores, from `broken_protocols.compare`."""
+    figure, ax = plt.subplots(figsize=(8, 0.42 * len(table) + 1.3), layout="constrained")
+    y = np.arange(len(table))[::-1]
+    ax.hlines(y, 100 * table["honest"], 100 * table["reported"], color="#BBBBBB", linewidth=3, zorder=1)
+    for name, low, high, colour, label in (
+        ("honest", "honest low", "honest high", "#0072B2", "honest, the same model"),
+        ("reported", "low", "high", "#D55E00", "what the protocol reports"),
+    ):
+        errors = [100 * (table[name] - table[low]), 100 * (table[high] - table[name])]
+        ax.errorbar(100 * table[name], y, xerr=errors, fmt="o", color=colour, capsize=3, label=label)
+    ax.set_yticks(y, table["protocol"])
+    ax.set(xlabel="% (bar: 95 % interval)", xlim=(0, 102), ylim=(-0.6, len(table) - 0.4))
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    sns.despine(figure)
+    return _finish(figure)
+
+
+def remedy_chart(table: pd.DataFrame) -> Figure:
+    """Draw each remedy against unequal classes: mean over the seeds with its interval, from `imbalance.table`."""
+    measures, remedies = table["measure"].unique(), table["remedy"].unique()
+    figure, axes = plt.subplots(
+        1, len(measures), figsize=(2.7 * len(measures), 0.4 * len(remedies) + 1.3), sharey=True, layout="constrained"
+    )
+    y = np.arange(len(remedies))[::-1]
+    for ax, measure in zip(np.atleast_1d(axes), measures, strict=True):
+        rows = table[table["measure"] == measure].set_index("remedy").loc[remedies]
+        mean, errors = 100 * rows["mean"], [100 * (rows["mean"] - rows["low"]), 100 * (rows["high"] - rows["mean"])]
+        ax.axvline(mean.iloc[0], color="#BBBBBB", linewidth=1)
+        ax.errorbar(mean, y, xerr=errors, fmt="none", ecolor="#56B4E9", capsize=3)
+        # The thick bar is what another seed changes, the thin one what other pictures and seeds change.
+        ax.hlines(y, mean - 100 * rows["spread"], mean + 100 * rows["spread"], color="#0072B2", linewidth=5)
+        ax.plot(mean, y, "o", color="white", markeredgecolor="#0072B2", ms=5)
+        ax.set_title(f"{measure}\n(n = {rows['n'].iloc[0]:,})", fontsize=9)
+        ax.set(xlabel="%", ylim=(-0.6, len(remedies) - 0.4))
+        ax.grid(axis="x", alpha=0.3)
+    np.atleast_1d(axes)[0].set_yticks(y, remedies)
     sns.despine(figure)
     return _finish(figure)

@@ -65,8 +65,12 @@ def _has_bfloat16() -> bool:
 
 
 def as_input(images: np.ndarray) -> np.ndarray:
-    """Return uint8 images (n, 48, 48) with the channel axis that every model expects: (n, 48, 48, 1)."""
-    return np.asarray(images)[..., np.newaxis]
+    """Return uint8 images (n, 48, 48) with the channel axis that every model expects: (n, 48, 48, 1).
+
+    Features, which are float (n, …), and images that have the axis come back as they are.
+    """
+    is_grey = np.issubdtype(images.dtype, np.integer) and images.ndim == 3
+    return np.asarray(images)[..., np.newaxis] if is_grey else images
 
 
 def train(
@@ -82,6 +86,7 @@ def train(
     patience: int | None = None,
     class_weight: dict[int, float] | None = None,
     settings: dict | None = None,
+    frozen_once: bool = False,
 ) -> TrainedRun:
     """Fit a compiled model and keep the weights that were best on the validation part.
 
@@ -91,7 +96,8 @@ def train(
 
     Args:
         model: a compiled keras.Model, (n, 48, 48, 1) → (n, 7), with the metric "accuracy".
-        training: (images uint8 (n, 48, 48), labels int64 (n,)).
+        training: (images uint8 (n, 48, 48), labels int64 (n,)); for the tail of a model, features float (n, …) instead
+            of images, which are read batch by batch if they are a memory map.
         validation: the same for the part that the best epoch is chosen on.
         name: the folder below `output_dir`.
         output_dir: where runs are kept.
@@ -101,43 +107,82 @@ def train(
         patience: stop after this many epochs without a better validation accuracy; None never stops early.
         class_weight: weight of each label in the loss.
         settings: whatever else makes this run another one (learning rate, image size, weights, data).
+        frozen_once: let the frozen layers at the model's beginning see each picture a single time, and train the rest
+            on what they answer (see `fer_utils.features`). What is learned, kept and given back is the whole model.
 
     Raises:
-        UserError: if `epochs` is below 1.
+        UserError: if `epochs` is below 1, or with `frozen_once` if nothing at the beginning is frozen.
     """
     import keras
 
     if epochs < 1:
         raise UserError(f"EPOCHS must be at least 1, not {epochs}")
+    whole = None
+    if frozen_once:
+        from fer_utils.features import only_tail
+
+        whole, (model, training, validation) = model, only_tail(model, training, validation, batch_size)
+    tail = model
     folder = Path(output_dir) / name
     folder.mkdir(parents=True, exist_ok=True)
     identity = _identity(model, training, validation, batch_size, seed, class_weight, settings)
-    history = _resume(folder, identity)
-    checkpoint, best = folder / "checkpoint.keras", folder / "model.keras"
+    best = folder / ("tail.keras" if whole else "model.keras")
+    history = _resume(folder, identity, best.name)
     if history is not None and len(history):
         done = len(history)
         if _finished(history, epochs, patience):
             print(f"{name}: {done} finished epochs found in {folder.name}/, loaded instead of trained again.")
-            return TrainedRun(keras.models.load_model(best, compile=False), history, folder)
+            return TrainedRun(_best_model(best, tail, whole), history, folder)
         print(f"{name}: going on after epoch {done} of {epochs}.")
-        model = keras.models.load_model(checkpoint)
+        model = keras.models.load_model(folder / "checkpoint.keras")
     else:
         history = pd.DataFrame()
         _write_json(folder / "settings.json", identity)
     keras.utils.set_random_seed(seed + len(history))
-    keeper = _epoch_keeper(folder, history, patience)
+    keeper = _epoch_keeper(folder, best, history, patience)
     steps = -(-len(training[1]) // batch_size)
     with tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar:
         model.fit(
-            as_input(training[0]), training[1],
-            validation_data=(as_input(validation[0]), validation[1]),
-            initial_epoch=len(history), epochs=epochs, batch_size=batch_size,
-            class_weight=class_weight, verbose=0, callbacks=[keeper, _progress(bar, epochs)],
+            **_fed(training, validation, batch_size, seed, len(history)),
+            initial_epoch=len(history), epochs=epochs, class_weight=class_weight, verbose=0,
+            callbacks=[keeper, _progress(bar, epochs)],
         )  # fmt: skip
-    # Saved again without the optimizer's state, which is two thirds of the file and of no use to a reader.
+    return TrainedRun(_best_model(best, tail, whole), _read_history(folder), folder)
+
+
+def _fed(training: tuple, validation: tuple, batch_size: int, seed: int, first_epoch: int) -> dict:
+    """Return the arguments of `fit` that say what it learns from: arrays, or batches read from a memory map."""
+    if not _on_disk(training[0]):
+        whole = (as_input(validation[0]), validation[1])
+        return {"x": as_input(training[0]), "y": training[1], "validation_data": whole, "batch_size": batch_size}
+    from fer_utils.features import batches
+
+    # Validated in larger batches: nothing is kept for a backward pass.
+    held_out = batches(*validation, 4 * batch_size)
+    return {"x": batches(*training, batch_size, seed, first_epoch), "validation_data": held_out, "shuffle": False}
+
+
+def _on_disk(images: np.ndarray) -> bool:
+    return isinstance(images, np.memmap) and np.issubdtype(images.dtype, np.floating)
+
+
+def _best_model(best: Path, tail, whole):
+    """Return the model with its best weights, and leave it in model.keras without the optimizer's state.
+
+    That state is two thirds of the file and of no use to a reader.
+    """
+    import keras
+
     model = keras.models.load_model(best, compile=False)
+    if whole is None:
+        _save_model(model, best)
+        return model
+    # The layers are shared: what the tail is given, the whole model has.
+    tail.set_weights(model.get_weights())
     _save_model(model, best)
-    return TrainedRun(model, _read_history(folder), folder)
+    path = best.with_name("model.keras")
+    _save_model(whole, path)
+    return keras.models.load_model(path, compile=False)
 
 
 def join_stages(first: TrainedRun, second: TrainedRun) -> TrainedRun:
@@ -161,7 +206,7 @@ def join_stages(first: TrainedRun, second: TrainedRun) -> TrainedRun:
 def forget(output_dir: str | Path, name: str) -> None:
     """Remove a run's files, so that the next `train` starts anew."""
     folder = Path(output_dir) / name
-    for file in ("checkpoint.keras", "model.keras", "history.json", "settings.json"):
+    for file in ("checkpoint.keras", "model.keras", "tail.keras", "history.json", "settings.json"):
         (folder / file).unlink(missing_ok=True)
 
 
@@ -185,11 +230,11 @@ def environment() -> dict:
 def _identity(model, training, validation, batch_size, seed, class_weight, settings) -> dict:
     """Describe a run; two runs with the same description may go on from each other."""
     description = {
-        "layers": _describe_layers(model),
+        "layers": describe_layers(model),
         "optimizer": _plain_settings(model.optimizer.get_config()),
         "n_training": len(training[1]),
         "n_validation": len(validation[1]),
-        "pixels": [int(np.asarray(part[0]).sum(dtype=np.int64)) for part in (training, validation)],
+        "pixels": [_content(part[0]) for part in (training, validation)],
         "batch_size": batch_size,
         "seed": seed,
         "class_weight": {str(key): value for key, value in (class_weight or {}).items()},
@@ -198,10 +243,20 @@ def _identity(model, training, validation, batch_size, seed, class_weight, setti
     return json.loads(json.dumps(description, default=float))
 
 
-def _describe_layers(model) -> list:
+def _content(images: np.ndarray) -> int | float | str:
+    """Return what tells one set of images or features from another."""
+    if _on_disk(images):
+        # The file is named after everything that its features depend on.
+        return f"{Path(images.filename).stem} {images.shape}"
+    if np.issubdtype(images.dtype, np.integer):
+        return int(np.asarray(images).sum(dtype=np.int64))
+    return float(f"{np.asarray(images).sum(dtype=np.float64):.6g}")
+
+
+def describe_layers(model) -> list:
     """List kind, size and settings of every layer; names are left out, since Keras numbers them anew each time."""
     return [
-        [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config()), _describe_layers(layer)]
+        [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config()), describe_layers(layer)]
         if hasattr(layer, "layers")
         else [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config())]
         for layer in model.layers
@@ -212,13 +267,13 @@ def _plain_settings(config: dict) -> dict:
     return {key: value for key, value in config.items() if key != "name" and isinstance(value, int | float | str)}
 
 
-def _resume(folder: Path, identity: dict) -> pd.DataFrame | None:
+def _resume(folder: Path, identity: dict, best: str) -> pd.DataFrame | None:
     try:
         known = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
         history = _read_history(folder)
     except (OSError, ValueError):
         known, history = None, None
-    complete = all((folder / file).is_file() for file in ("checkpoint.keras", "model.keras"))
+    complete = all((folder / file).is_file() for file in ("checkpoint.keras", best))
     if known == identity and complete:
         return history
     forget(folder.parent, folder.name)
@@ -248,7 +303,7 @@ def _save_model(model, path: Path) -> None:
     building.replace(path)
 
 
-def _epoch_keeper(folder: Path, history: pd.DataFrame, patience: int | None):
+def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience: int | None):
     """Return a callback that saves the model, the best model and the history after each epoch."""
     import keras
 
@@ -267,7 +322,7 @@ def _epoch_keeper(folder: Path, history: pd.DataFrame, patience: int | None):
             best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
             if best == len(self.rows) - 1:
                 shutil.copyfile(folder / "checkpoint.keras", folder / "building-model.keras")
-                (folder / "building-model.keras").replace(folder / "model.keras")
+                (folder / "building-model.keras").replace(best_file)
             # The history goes last: it is what says that the epoch is done.
             _write_json(folder / "history.json", self.rows)
             if patience is not None and len(self.rows) - 1 - best >= patience:

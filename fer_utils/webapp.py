@@ -2,45 +2,69 @@
 
 import importlib.util
 import os
+import signal
+import socket
 import subprocess
 import sys
-from pathlib import Path
 
 from fer_utils.errors import UserError
-from fer_utils.paths import PACKAGE, project_root
+from fer_utils.paths import PACKAGE
 
 MODEL_VARIABLE = "FER_APP_MODEL"
+LOOPBACK = "127.0.0.1"
 
 
-def find_model() -> Path:
-    """Return the newest trained model in the project's runs/ folder.
+def uploader():
+    """Return the form that the page shows, with the model that `serve` was given."""
+    from fer_utils.prediction import EmotionDetector
+    from fer_utils.widgets import EmotionUploader
 
-    Raises:
-        UserError: if there is none.
-    """
-    root = project_root()
-    models = list((root / "runs").rglob("model.keras")) if root else []
-    if not models:
-        raise UserError("no trained model found: run 'make notebooks' first, or give one with --model FILE.keras")
-    return max(models, key=lambda path: path.stat().st_mtime)
+    return EmotionUploader(EmotionDetector(os.environ.get(MODEL_VARIABLE, "shipped")))
 
 
-def serve(model: Path | None, port: int, browser: bool) -> None:
+def serve(model: str, port: int, browser: bool, ip: str = LOOPBACK) -> None:
     """Serve the uploader until interrupted.
 
+    Args:
+        model: "shipped", or the path of a .keras or .onnx file.
+        port: on this machine.
+        browser: whether to open the page.
+        ip: the address to listen on; the loopback address cannot be reached from other machines.
+
     Raises:
-        UserError: if Voilà is not installed, or there is no model.
+        UserError: if Voilà is not installed, the model cannot be loaded, or the port is taken.
     """
     if importlib.util.find_spec("voila") is None:
         raise UserError("the app needs Voilà: install it with 'pip install -e .[app]'")
-    model = model or find_model()
-    if not model.is_file():
-        raise UserError(f"no such model: {model}")
+    _check_model(model)
+    with socket.socket() as probe:
+        if probe.connect_ex((ip, port)) == 0:
+            raise UserError(f"port {port} is taken: choose another with --port")
     command = [
-        sys.executable, "-m", "voila", str(PACKAGE / "assets" / "app.ipynb"), "--port", str(port),
-        "--Voila.ip=127.0.0.1", "--theme=light", *([] if browser else ["--no-browser"]),
+        sys.executable, "-m", "voila", str(PACKAGE / "assets" / "app.ipynb"), f"--port={port}", f"--Voila.ip={ip}",
+        "--Voila.port_retries=0", "--theme=light", *([] if browser else ["--no-browser"]),
     ]  # fmt: skip
-    print(f"Model: {model}\nThe page: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    code = subprocess.run(command, env={**os.environ, MODEL_VARIABLE: str(model.resolve())}).returncode
+    print(f"Model: {model}\nThe page: http://{ip}:{port} (Ctrl-C ends it)", flush=True)
+    path = model if model == "shipped" else os.path.abspath(model)
+    server = subprocess.Popen(command, env={**os.environ, MODEL_VARIABLE: path})
+    # Without this, a signal would end this process and leave the server running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        code = server.wait()
+    except (KeyboardInterrupt, SystemExit):
+        server.terminate()
+        server.wait()
+        return
     if code:
-        raise UserError(f"Voilà ended with code {code}: is port {port} taken? Choose another with --port")
+        raise UserError(f"Voilà ended with code {code}; its own messages stand above")
+
+
+def _check_model(model: str) -> None:
+    """Load an ONNX model, which is quick; for Keras, whose start takes seconds, look whether the file is there."""
+    from fer_utils.prediction import EmotionDetector
+
+    if model.endswith(".keras"):
+        if not os.path.isfile(model):
+            raise UserError(f"no such model: {model}; train one with 'fer run', or give the path of a .keras file")
+    else:
+        EmotionDetector(model)

@@ -1,112 +1,368 @@
-"""The uploader: choose a photo, press Submit, see the predicted expression of every face."""
+"""The uploader: choose photos, press Submit, see the predicted expression of every face."""
 
 import base64
 import io
+from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 
 import ipywidgets
+import numpy as np
+from PIL import Image
 
+from fer_utils.browser import PhotoPicker, PrivateHTML
+from fer_utils.compact.shipped import ONNX_FILE, SHIPPED, WEIGHTS_FILE, ShippedModel, assets, load_shipped
 from fer_utils.errors import UserError
-from fer_utils.plots import probability_chart
-from fer_utils.prediction import EmotionDetector, annotate
+from fer_utils.flagging import CORRECTIONS, TABLE, flag, flagged_folder
+from fer_utils.labels import EMOTIONS
+from fer_utils.paths import project_root, shown
+from fer_utils.photos import Photo, open_photo
+from fer_utils.prediction import SHIPPED_NAME, EmotionDetector, Face, annotate
+from fer_utils.quiet import load_keras
 
 WHAT_IT_IS = (
     "The label is a <b>predicted expression</b>: what the face looks like to a network, not what the person feels. "
-    "Use a photo of yourself, or one with an open licence. It stays on this machine and is not stored."
+    "Use a photo of yourself, or one with an open licence. Photos stay on this machine and in memory; one is stored "
+    "only if you press <b>Flag</b>."
+)
+SHOWN_SIDE = 900
+STYLE = """<style>
+.fer-result { color: var(--jp-ui-font-color1, #222); font-family: var(--jp-ui-font-family, sans-serif); }
+.fer-result h3 { font-size: 1.05em; margin: 0.8em 0 0.4em; }
+.fer-result .both { display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-start; }
+.fer-result .photo { max-width: min(100%, 34em); max-height: 34em; display: block; }
+.fer-result .faces { display: flex; flex-wrap: wrap; gap: 1em; flex: 1 1 20em; }
+.fer-result .face { border: 1px solid var(--jp-border-color2, #ccc); border-radius: 6px; padding: 0.7em; width: 19em; }
+.fer-result .face .seen { display: flex; gap: 0.5em; margin-bottom: 0.5em; }
+.fer-result .face .seen img { width: 5.5em; height: 5.5em; image-rendering: pixelated; }
+.fer-result table { border-collapse: collapse; width: 100%; font-size: 0.95em; margin: 0; }
+.fer-result caption { text-align: left; font-size: 1.05em; padding-bottom: 0.3em; color: inherit; }
+.fer-result th, .fer-result td { text-align: left; padding: 1px 4px; font-weight: normal; background: none; border: 0; }
+.fer-result tr.top th, .fer-result tr.top td { font-weight: bold; }
+.fer-result td.bar { width: 55%; }
+.fer-result td.bar span { display: block; height: 0.85em; min-width: 1px; background: #7f9db9; }
+.fer-result tr.top td.bar span { background: #0b5cad; }
+.fer-result td.percent { text-align: right; width: 3em; font-variant-numeric: tabular-nums; }
+</style>"""
+SPINNER = (
+    '<svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" style="vertical-align: -2px">'
+    '<circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" stroke-width="2" stroke-dasharray="26 12">'
+    '<animateTransform attributeName="transform" type="rotate" from="0 8 8" to="360 8 8" dur="1s" '
+    'repeatCount="indefinite"/></circle></svg> '
 )
 
 
-class EmotionUploader:
-    """A small form for one photo: an upload button, Submit, Clear and the result.
-
-    Display it as the last line of a cell, or drive it without a browser through `submit` and `clear`.
+def available_models(output_dir: str | Path | None = None) -> dict[str, object]:
+    """Return what a detector can be made of, by the name to show: the shipped model, and trained ones in a folder.
 
     Args:
-        detector: an `EmotionDetector`, or any callable from a photo to a list of faces.
+        output_dir: searched, with its subfolders, for files named model.keras.
+    """
+    found: dict[str, object] = {}
+    if (assets() / ONNX_FILE).is_file():
+        found[SHIPPED_NAME] = SHIPPED
+    if output_dir and Path(output_dir).is_dir():
+        for path in sorted(Path(output_dir).rglob("model.keras")):
+            found[path.parent.relative_to(output_dir).as_posix()] = path
+    return found
+
+
+class EmotionUploader:
+    """A form for photos: choose, drop or take some, press Submit, see faces, labels and probabilities.
+
+    Display it as the last line of a cell, or drive it without a browser through `submit`, `clear` and `flag`.
+
+    Args:
+        detector: an `EmotionDetector`, or any callable from a photo to a list of faces; by default the shipped model.
+        output_dir: a folder with trained models, offered in the list; by default the project's runs/.
+        flagged: where Flag stores; by default `fer_utils.flagging.flagged_folder()`.
     """
 
-    def __init__(self, detector: EmotionDetector):
-        self.detector = detector
-        self.faces = []
-        self.upload = ipywidgets.FileUpload(
-            accept="image/*", multiple=False, description="Choose a photo", tooltip="JPEG or PNG, up to 50 megapixels",
-            layout={"width": "14em"},
+    def __init__(self, detector=None, output_dir: str | Path | None = None, flagged: str | Path | None = None):
+        self.detector = detector or EmotionDetector()
+        self.flagged = flagged
+        self.chosen: list[tuple[str, bytes]] = []
+        self.results: list[tuple[Photo, list[Face]]] = []
+        root = project_root()
+        models = available_models(output_dir or (root / "runs" if root else None))
+        name = getattr(self.detector, "name", "the model given")
+        # The model that was handed over comes first, whatever else there is.
+        self._detectors = {name: self.detector}
+        self._sources = {name: None} | {key: source for key, source in models.items() if key != name}
+        self._keras: dict[str, object] = {}
+        self._build()
+
+    def _build(self) -> None:
+        self.picker = PhotoPicker(self._arrived, self._complain)
+        wide = {"width": "30em", "max_width": "100%"}
+        named = {"description_width": "8em"}
+        self.model_list = ipywidgets.Dropdown(
+            options=list(self._sources), description="Model", style={"description_width": "4em"}, layout=wide,
+            tooltip="Which network names the expressions",
         )  # fmt: skip
-        self.submit_button = ipywidgets.Button(description="Submit", button_style="primary", disabled=True)
-        self.clear_button = ipywidgets.Button(description="Clear")
-        self.message = ipywidgets.HTML()
-        self.pictures = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "flex-start"})
-        self.view = ipywidgets.VBox(
-            [
-                ipywidgets.HTML(f'<div style="max-width: 44em">{WHAT_IT_IS}</div>'),
-                ipywidgets.HBox([self.upload, self.submit_button, self.clear_button]),
-                self.message,
-                self.pictures,
-            ]
+        self.overlay = ipywidgets.Checkbox(
+            description="Show where the model looked (Grad-CAM)", indent=False, layout={"width": "24em"},
+            tooltip="Colours each face by how much its parts spoke for the predicted expression; loads Keras once",
+        )  # fmt: skip
+        self.submit_button = ipywidgets.Button(
+            description="Submit", button_style="primary", disabled=True, tooltip="Find the faces and predict"
         )
-        self.upload.observe(self._chosen, names="value")
-        self.submit_button.on_click(lambda _: self._submit_chosen())
+        self.clear_button = ipywidgets.Button(description="Clear", tooltip="Forget photos and results")
+        self.message = PrivateHTML(status=True)
+        self.result = PrivateHTML()
+        self.flag_face = ipywidgets.Dropdown(
+            description="Prediction", style=named, layout=wide, tooltip="Which prediction you have a remark on"
+        )
+        self.flag_correction = ipywidgets.Dropdown(
+            options=[("choose …", None), *((name, name) for name in CORRECTIONS)],
+            description="What you see", style=named, layout=wide,
+            tooltip="The expression as you would name it",
+        )  # fmt: skip
+        self.flag_button = ipywidgets.Button(
+            description="Flag", icon="flag", tooltip="Store this photo, its prediction and your remark on this machine"
+        )
+        self.flag_message = PrivateHTML(status=True)
+        about = ipywidgets.HTML(
+            f"<b>Is a prediction wrong?</b> Flag stores the photo and your remark in {escape(self._flagged_shown())}, "
+            "on this machine, and nowhere else."
+        )
+        self.flag_box = ipywidgets.VBox(
+            [about, self.flag_face, self.flag_correction, self.flag_button, self.flag_message],
+            layout={"display": "none", "margin": "1em 0 0"},
+        )
+        note = ipywidgets.HTML(
+            f'<div style="max-width: 46em; line-height: 1.4; padding-bottom: 6px">{WHAT_IT_IS}</div>'
+        )
+        self.view = ipywidgets.VBox([
+            note, self.picker, self.model_list, self.overlay,
+            ipywidgets.HBox([self.submit_button, self.clear_button]), self.message, self.result, self.flag_box,
+        ])  # fmt: skip
+        self.submit_button.on_click(lambda _: self.submit())
         self.clear_button.on_click(lambda _: self.clear())
+        self.flag_button.on_click(lambda _: self.flag())
+        self.model_list.observe(lambda _: self._model_changed(), "value")
+        self.overlay.observe(lambda _: self._overlay_changed(), "value")
 
     def _ipython_display_(self):
         from IPython.display import display
 
         display(self.view)
 
-    def submit(self, photo) -> list:
-        """Predict on a photo and show the result; a photo that cannot be opened shows one clear line instead.
+    @property
+    def faces(self) -> list[Face]:
+        """All faces of the last Submit, photo by photo."""
+        return [face for _, faces in self.results for face in faces]
+
+    def submit(self, *photos) -> list[Face]:
+        """Predict and show the result; a photo that cannot be opened shows one clear line instead.
 
         Args:
-            photo: whatever `EmotionDetector` accepts.
+            photos: whatever `EmotionDetector` accepts; without any, what was chosen in the form.
 
         Returns:
             The faces found, also kept in `faces`.
         """
-        self.faces, self.pictures.children = [], ()
-        try:
-            self.faces = self.detector(photo)
-            if not self.faces:
-                self._say("No frontal face found. Try a photo in which the face is larger and looks at the camera.")
-                return []
-            pictures = [_as_widget(annotate(photo, self.faces), "the photo with a box on every face")]
-            for number, face in enumerate(self.faces, start=1):
-                chart = probability_chart(face.probabilities, f"face {number}: {face.label}")
-                pictures.append(_as_widget(chart, f"probabilities of face {number}"))
-            self.pictures.children = pictures
-            labels = [f"{i}: <b>{face.label}</b> ({face.confidence:.0%})" for i, face in enumerate(self.faces, 1)]
-            self._say(f"Predicted expression, face {', '.join(labels)}")
-        except UserError as error:
-            text = str(error)
-            self._say(escape(text[0].upper() + text[1:]) + ".")
+        given = [(None, photo) for photo in photos] or self.chosen
+        self.results, notes = [], []
+        self.result.html = ""
+        self._offer_flags()
+        with self._working():
+            detector = self._selected()
+            for number, (name, content) in enumerate(given, start=1):
+                which = f" {number} of {len(given)}" if len(given) > 1 else ""
+                self._say(f"{SPINNER}Looking for faces in photo{which} …")
+                try:
+                    photo = open_photo(content, name)
+                    self.results.append((photo, detector(photo)))
+                except UserError as error:
+                    notes.append(f"<b>Not opened:</b> {escape(str(error))}.")
+            self._show(notes)
         return self.faces
 
     def clear(self) -> None:
-        """Forget the photo and the result."""
-        self.faces, self.upload.value, self.pictures.children = [], (), ()
+        """Forget photos and results."""
+        self.chosen, self.results = [], []
+        self.result.html = ""
         self.submit_button.disabled = True
+        self._offer_flags()
         self._say("")
 
-    def _chosen(self, change) -> None:
-        self.submit_button.disabled = not change["new"]
-        self._say(f"Chosen: {escape(change['new'][0]['name'])}. Press Submit." if change["new"] else "")
+    def flag(self) -> Path | None:
+        """Store the photo, the prediction and the correction that are selected; return where the picture lies."""
+        if self.flag_face.value is None or self.flag_correction.value is None:
+            self.flag_message.html = "Choose what you see first."
+            return None
+        index, number = self.flag_face.value
+        photo, faces = self.results[index]
+        try:
+            path = flag(photo, faces, number, self.flag_correction.value, self.model_list.value, self.flagged)
+        except OSError as error:
+            self.flag_message.html = f"It could not be stored: {escape(str(error))}."
+            return None
+        self.flag_message.html = (
+            f"Stored: {escape(shown(path))}, and a line in {escape(shown(path.with_name(TABLE)))}. "
+            "Delete them there whenever you like."
+        )
+        return path
 
-    def _submit_chosen(self) -> None:
-        self._say("Looking for faces …")
-        self.submit(bytes(self.upload.value[0]["content"]))
+    def _arrived(self, files: list[tuple[str, bytes]]) -> None:
+        self.chosen = files
+        self.submit_button.disabled = not files
+        names = ", ".join(escape(name) for name, _ in files[:5]) + (" …" if len(files) > 5 else "")
+        self._say(f"Chosen: {names}. Press Submit." if files else "Nothing was chosen.")
+
+    def _complain(self, text: str) -> None:
+        self._say(_sentence(text))
+
+    def _selected(self):
+        """Return the detector that is chosen in the list, loading it the first time."""
+        name = self.model_list.value
+        if name not in self._detectors:
+            self._say(f"{SPINNER}Loading {escape(name)} … the first time this takes some seconds.")
+            self._detectors[name] = EmotionDetector(self._sources[name])
+        self.detector = self._detectors[name]
+        return self.detector
+
+    @contextmanager
+    def _working(self):
+        """Show that something is going on; whatever goes wrong becomes one line, and the form can be used again."""
+        self.picker.busy = self.submit_button.disabled = self.clear_button.disabled = True
+        try:
+            yield
+        except UserError as error:
+            self._say(_sentence(error))
+        except Exception as error:  # An exception in a callback would vanish in a log, and the form seem dead.
+            self._say(f"Something went wrong ({escape(type(error).__name__)}: {escape(str(error)[:300])}).")
+        finally:
+            self.picker.busy = self.clear_button.disabled = False
+            self.submit_button.disabled = not self.chosen
+
+    def _show(self, notes: list[str] = ()) -> None:
+        """Show all results, with what the model looked at if that is wanted."""
+        heat = self._heatmaps() if self.overlay.value and self.faces else [None] * len(self.faces)
+        parts, at = [STYLE], 0
+        for photo, faces in self.results:
+            title = f"Photo {len(parts)}: {photo.name}" if len(self.results) > 1 else photo.name
+            parts.append(_photo_html(title, photo, faces, heat[at : at + len(faces)]))
+            at += len(faces)
+        self.result.html = f'<div class="fer-result">{"".join(parts)}</div>' if self.results else ""
+        self._offer_flags()
+        lines = [*notes]
+        if self.faces:
+            lines.append(f"{self._summary()} Model: {escape(self.model_list.value)}.")
+            if any(face.unsure for face in self.faces):
+                lines.append("A question mark, or “unsure”: even the likeliest expression is less likely than not.")
+        elif self.results:
+            lines.append("No face found. Try a photo in which the face is larger and looks at the camera.")
+        self._say("<br>".join(lines))
+
+    def _summary(self) -> str:
+        if len(self.results) > 1:
+            return f"{len(self.faces)} faces in {len(self.results)} photos."
+        labels = [f"<b>{face.label}</b> ({_percent(face.confidence)})" for face in self.faces]
+        if len(labels) > 1:
+            labels = [f"{number} {label}" for number, label in enumerate(labels, start=1)]
+        return f"Predicted expression: {', '.join(labels)}."
+
+    def _model_changed(self) -> None:
+        if self.chosen:
+            self._say("Press Submit to ask this model.")
+
+    def _overlay_changed(self) -> None:
+        if self.faces:
+            with self._working():
+                self._show()
+
+    def _heatmaps(self) -> np.ndarray:
+        """Return how much each place spoke for the predicted expression: float32 (n, 48, 48) in 0..1.
+
+        Of a model that is averaged with the mirror image, this looks into the upright half.
+        """
+        from fer_utils.explanation import grad_cam
+
+        name = self.model_list.value
+        if name not in self._keras:
+            self._say(f"{SPINNER}Loading Keras, to look inside the model … the first time this takes some seconds.")
+            self._keras[name] = _as_keras(self.detector.model)
+        classes = np.array([face.probabilities.argmax() for face in self.faces])
+        return grad_cam(self._keras[name], np.stack([face.crop for face in self.faces]), classes, progress=False)
+
+    def _offer_flags(self) -> None:
+        # Photos go by number here, because this list is part of the widget's state and names may be private.
+        options = []
+        for index, (_, faces) in enumerate(self.results):
+            photo = f"photo {index + 1}, " if len(self.results) > 1 else ""
+            options += [(f"{photo}face {n}: {face.label}", (index, n)) for n, face in enumerate(faces, start=1)]
+            options.append((f"{photo}the photo as a whole", (index, None)))
+        self.flag_face.options = options
+        self.flag_face.index = 0 if options else None
+        self.flag_box.layout.display = "flex" if options else "none"
+        self.flag_correction.value = None
+        self.flag_message.html = ""
+
+    def _flagged_shown(self) -> str:
+        return shown(self.flagged or flagged_folder())
 
     def _say(self, html: str) -> None:
-        self.message.value = f'<div role="status" style="font-size: 1.1em">{html}</div>'
+        self.message.html = html
 
 
-def _as_widget(picture, alternative: str) -> ipywidgets.HTML:
-    """Turn a PIL image or a matplotlib figure into a picture with a text for those who cannot see it."""
-    content = io.BytesIO()
-    if hasattr(picture, "savefig"):
-        picture.savefig(content, format="png", dpi=90)
-    else:
-        picture.save(content, format="PNG")
-    # ipywidgets.Image has no alternative text, so the picture travels inside HTML.
-    source = base64.b64encode(content.getvalue()).decode()
-    return ipywidgets.HTML(
-        f'<img alt="{escape(alternative)}" src="data:image/png;base64,{source}" style="max-width: 30em">'
+def _as_keras(model):
+    """Return the keras.Model to look into: the one given, or the twin of a model that runs in ONNX Runtime."""
+    if not isinstance(model, ShippedModel):
+        return model
+    # So that what TensorFlow writes while it starts is not taken for an error.
+    load_keras()
+    return load_shipped(model.path.with_name(WEIGHTS_FILE))
+
+
+def _photo_html(title: str, photo: Photo, faces: list[Face], heat) -> str:
+    labels = ", ".join(f"{n} {face.label}" for n, face in enumerate(faces, start=1))
+    count = f"{len(faces)} face{'s' * (len(faces) != 1)}" if faces else "no face found"
+    alternative = f"{photo.name} with a box around each face: {labels or 'none'}"
+    picture = _image(annotate(photo, faces, SHOWN_SIDE), alternative, "photo", "JPEG")
+    cards = "".join(_face_html(n, face, h) for n, (face, h) in enumerate(zip(faces, heat, strict=True), start=1))
+    title = f"<h3>{escape(title)}, {count}</h3>"
+    return f'<section>{title}<div class="both">{picture}<div class="faces">{cards}</div></div></section>'
+
+
+def _face_html(number: int, face: Face, heat) -> str:
+    """Return a card: what the model saw, and the seven probabilities as bars and as numbers."""
+    seen = _image(Image.fromarray(face.crop), f"face {number} as the model sees it: 48 by 48 grey pixels")
+    if heat is not None:
+        seen += _image(_heated(face.crop, heat), f"where the model looked in face {number}, bright where it mattered")
+    top = int(face.probabilities.argmax())
+    rows = "".join(
+        f'<tr class="{"top" if i == top else "rest"}"><th scope="row">{emotion}</th>'
+        f'<td class="bar"><span style="width: {100 * p:.1f}%"></span></td><td class="percent">{_percent(p)}</td></tr>'
+        for i, (emotion, p) in enumerate(zip(EMOTIONS, face.probabilities, strict=True))
     )
+    doubt = ", unsure" if face.unsure else ""
+    caption = f"<caption><b>{number} {face.label}</b>, {_percent(face.confidence)}{doubt}</caption>"
+    return f'<div class="face"><div class="seen">{seen}</div><table>{caption}<tbody>{rows}</tbody></table></div>'
+
+
+def _heated(crop: np.ndarray, heat: np.ndarray) -> Image.Image:
+    """Lay a heat map over a face: yellow where it mattered, darker and bluer where it did not."""
+    weight = np.clip(heat, 0, 1)[..., np.newaxis]
+    cold, warm = np.array([40, 50, 110.0]), np.array([255, 220, 40.0])
+    colour = (1 - weight) * cold + weight * warm
+    mixed = 0.55 * crop[..., np.newaxis] + 0.45 * colour
+    return Image.fromarray(mixed.astype(np.uint8))
+
+
+def _image(picture: Image.Image, alternative: str, css: str = "", kind: str = "PNG") -> str:
+    content = io.BytesIO()
+    picture.save(content, kind, quality=90)
+    source = base64.b64encode(content.getvalue()).decode()
+    text = escape(alternative, quote=True)
+    return f'<img class="{css}" alt="{text}" src="data:image/{kind.lower()};base64,{source}">'
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def _sentence(text) -> str:
+    text = str(text)
+    return f"{escape(text[:1].upper() + text[1:])}."

@@ -1,15 +1,18 @@
 """The `fer` command: what it prints and how it ends."""
 
 import json
+import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from helpers import png, write_zip
+from helpers import picture, png, write_zip
 from PIL import Image
+from portraits import group_photo
 
 from fer_utils import EMOTIONS, cli
+from fer_utils.compact.shipped import ONNX_FILE, assets
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.runner import NotebookFailed
 
@@ -74,7 +77,7 @@ def test_bad_input_is_one_line_on_stderr_and_code_2(fer, tmp_path):
 
 def test_bad_usage_is_code_2(fer):
     assert fer("data", "inof")[0] == 2
-    assert fer("evaluate")[0] == 2
+    assert fer("evaluate", "--modle", "shipped")[0] == 2
 
 
 def test_failed_notebook_is_code_1(fer, monkeypatch):
@@ -86,19 +89,76 @@ def test_failed_notebook_is_code_1(fer, monkeypatch):
     assert code == 1 and "03 stopped in cell 7" in err
 
 
-def test_predict_and_evaluate_with_a_saved_model(fer, tmp_path, files, tiny_model):
-    tiny_model(compiled=False).save(tmp_path / "m.keras")
-    Image.fromarray(np.zeros((48, 48), np.uint8)).save(tmp_path / "face.png")
-    (tmp_path / "flat.png").write_bytes(png(np.full((200, 200), 9, np.uint8)))
-    code, out, _ = fer(
-        "predict", tmp_path / "face.png", tmp_path / "flat.png", "--model", tmp_path / "m.keras", "--json"
-    )
-    first, second = json.loads(out)
-    assert code == 0 and first["image"].endswith("face.png") and second["faces"] == []
-    assert first["faces"][0]["box"] == [0, 0, 48, 48]
-    assert sum(first["faces"][0]["probabilities"].values()) == pytest.approx(1, abs=0.01)
-    assert "face(s)" in fer("predict", tmp_path / "face.png", "--model", tmp_path / "m.keras")[1]
+@pytest.fixture
+def photos(tmp_path):
+    """A group of five, a face of FER-2013's size, a picture without a face, and a file that is no picture."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(group_photo()[0]).save(folder / "group.jpg", quality=95)
+    Image.fromarray(picture(1)).save(folder / "face.png")
+    (folder / "flat.png").write_bytes(png(np.full((200, 200), 9, np.uint8)))
+    (folder / "zip.jpg").write_bytes(b"PK\x03\x04" + bytes(100))
+    return folder
 
+
+def test_predict_finds_each_face_of_a_group_once(fer, photos):
+    if not (assets() / ONNX_FILE).is_file():
+        pytest.skip("the package holds no model yet")
+    code, out, err = fer("predict", photos / "group.jpg", "--json")
+    (entry,) = json.loads(out)
+    assert code == 0 and err == "" and list(entry) == ["image", "faces"] and len(entry["faces"]) == 5
+    boxes = np.array([face["box"] for face in entry["faces"]])
+    for nose in group_photo()[1]:
+        assert ((boxes[:, :2] < nose) & (nose < boxes[:, :2] + boxes[:, 2:])).all(axis=1).sum() == 1
+    for face in entry["faces"]:
+        assert list(face) == ["box", "label", "probabilities", "unsure"] and list(face["probabilities"]) == [*EMOTIONS]
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=0.001)
+    assert sum(face["label"] == "happy" for face in entry["faces"]) == 3, "the astronaut smiles, thrice"
+
+
+def test_predict_answers_the_others_when_one_cannot_be_opened(fer, photos, tmp_path, tiny_model):
+    tiny_model(compiled=False).save(tmp_path / "m.keras")
+    paths = [photos / name for name in ("zip.jpg", "face.png", "none.jpg", "flat.png")]
+    code, out, err = fer("predict", *paths, "--model", tmp_path / "m.keras", "--json")
+    broken, face, missing, flat = json.loads(out)
+    assert code == 2 and [entry["image"] for entry in json.loads(out)] == [str(path) for path in paths]
+    assert "is a zip archive" in broken["error"] and "no such file" in missing["error"]
+    assert broken["faces"] == missing["faces"] == flat["faces"] == [] and "error" not in flat
+    assert face["faces"][0]["box"] == [0, 0, 48, 48]
+    assert [line.startswith("fer: ") for line in err.splitlines()] == [True, True]
+
+    code, out, err = fer("predict", *paths, "--model", tmp_path / "m.keras")
+    assert code == 2 and "face.png: 1 face(s)" in out and "flat.png: 0 face(s)" in out and "zip" not in out
+    assert fer("predict", paths[1], "--model", tmp_path / "m.keras")[0] == 0
+
+
+def test_predict_saves_annotated_copies_and_never_over_a_photo(fer, photos, tmp_path, tiny_model):
+    tiny_model(compiled=False).save(tmp_path / "m.keras")
+    before = (photos / "face.png").read_bytes()
+    arguments = ("predict", photos / "face.png", photos / "group.jpg", "--model", tmp_path / "m.keras", "--save")
+    assert fer(*arguments, photos)[0] == 0
+    assert (photos / "face.png").read_bytes() == before
+    assert Image.open(photos / "face_2.png").mode == "RGB" and Image.open(photos / "group.png").size == (1400, 900)
+    assert fer(*arguments, tmp_path / "new" / "annotated")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "new" / "annotated").iterdir()) == ["face.png", "group.png"]
+
+
+def test_app_says_what_is_wrong_before_it_starts(fer, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"no model")
+    for model, message in ((tmp_path / "none.keras", "no such model"), (tmp_path / "m.onnx", "is not an ONNX model")):
+        code, _, err = fer("app", "--model", model)
+        assert code == 2 and message in err and err.count("\n") == 1
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (tmp_path / "m.keras").write_bytes(b"looked at when the page opens")
+        code, _, err = fer("app", "--model", tmp_path / "m.keras", "--port", port)
+    assert code == 2 and f"port {port} is taken" in err
+
+
+def test_evaluate_with_a_saved_model(fer, tmp_path, files, tiny_model):
+    tiny_model(compiled=False).save(tmp_path / "m.keras")
     data = write_zip(tmp_path / "a.zip", files)
     arguments = ("evaluate", "--model", tmp_path / "m.keras", "--data", data)
     content = json.loads(fer(*arguments, "--split", "PrivateTest", "--json")[1])
@@ -110,7 +170,7 @@ def test_predict_and_evaluate_with_a_saved_model(fer, tmp_path, files, tiny_mode
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["data"], ["data", "info"], ["data", "get"], ["predict"], ["evaluate"]]
+    "command", [[], ["run"], ["data"], ["data", "info"], ["data", "get"], ["predict"], ["evaluate"], ["app"]]
 )
 def test_help_texts(command):
     found = subprocess.run(

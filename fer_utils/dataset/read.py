@@ -4,28 +4,30 @@ Nothing is ever unpacked to disk; every file is read in memory, within limits, s
 damaged or hostile archive costs an error message and nothing else.
 """
 
+import contextlib
+import hashlib
+import os
 import tarfile
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
-from os import cpu_count
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from fer_utils.dataset import zip_form
 from fer_utils.dataset.csv_form import read_csv
 from fer_utils.dataset.find import form_of
+from fer_utils.dataset.folder_form import list_files, read_file
+from fer_utils.dataset.pictures import COLOUR, classify, decode, official_usage
+from fer_utils.dataset.pictures import IMAGE_ENDINGS as IMAGE_ENDINGS
 from fer_utils.dataset.records import FerDataset, SkippedFile, fingerprint_of
 from fer_utils.errors import UserError
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE, USAGES
-
-IMAGE_ENDINGS = (".jpeg", ".jpg", ".png")
-SPLIT_FOLDERS = {"train": "Training", "test": "PublicTest"}
+from fer_utils.labels import IMAGE_SIZE
 
 # A 48×48 JPEG has about 2 kB and the CSV about 300 MB: these are far above any honest copy.
 MOST_BYTES_PER_FILE = 4 * 2**20
@@ -33,7 +35,8 @@ MOST_BYTES_IN_ALL = 2 * 2**30
 MOST_FILES = 500_000
 
 GET_AGAIN = "download it again, or point to another copy"
-BATCH = 512
+FILES_AT_ONCE = 256
+PICTURES = ("", COLOUR)
 
 
 def iterate_files(source: str | Path) -> Iterator[tuple[str, bytes]]:
@@ -44,15 +47,10 @@ def iterate_files(source: str | Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         UserError: if the source is no zip or folder, is damaged, or is unsafe to read.
     """
-    source = Path(source)
-    form = form_of(source)
-    if form == "folder":
-        yield from _folder_files(source)
-    elif form == "zip":
-        with _open_zip(source) as archive:
-            yield from _zip_files(archive)
-    else:
-        raise UserError(f"{source} has rows, not files: this needs the zip or the folder form")
+    with _open_files(Path(source)) as files:
+        for start in range(0, len(files.names), FILES_AT_ONCE):
+            rows = range(start, min(start + FILES_AT_ONCE, len(files.names)))
+            yield from zip(files.names[start : rows.stop], files.unpack(files.fetch(rows)), strict=True)
 
 
 def count_files(source: str | Path) -> int:
@@ -61,11 +59,8 @@ def count_files(source: str | Path) -> int:
     Raises:
         UserError: as `iterate_files`.
     """
-    source = Path(source)
-    if form_of(source) == "folder":
-        return sum(1 for _ in _folder_paths(source))
-    with _open_zip(source) as archive:
-        return len(_zip_members(archive))
+    with _open_files(Path(source)) as files:
+        return len(files.names)
 
 
 def read_source(source: str | Path, progress: bool = True) -> FerDataset:
@@ -85,176 +80,210 @@ def read_source(source: str | Path, progress: bool = True) -> FerDataset:
             return read_csv(stream, source, form, source.stat().st_size, progress)
     if form == "tar.gz":
         return _read_tar(source, progress)
-    if form == "zip":
-        inner = _csv_inside(source)
-        if inner:
-            with _open_zip(source) as archive, archive.open(inner) as stream:
-                return read_csv(stream, source, form, inner.file_size, progress)
-    return _read_images(source, form, progress)
+    with _open_files(source) as files:
+        table = _csv_inside(files.names) if form == "zip" else None
+        if table is None:
+            return _read_images(files, source, form, progress)
+    try:
+        with zipfile.ZipFile(source) as archive, archive.open(table) as stream:
+            return read_csv(stream, source, form, archive.getinfo(table).file_size, progress)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{source} has a damaged {table} ({error}): {GET_AGAIN}") from error
 
 
-def classify(name: str) -> tuple[str, int] | str:
-    """Return (usage, label) that a file's path stands for, or the reason why it stands for none.
-
-    The last two folders are the split and the emotion; the official usage is in the file's
-    own name (`Training_…`, `PublicTest_…`, `PrivateTest_…`) where the copy kept it.
-    """
-    path = PurePosixPath(name)
-    if path.suffix.lower() not in IMAGE_ENDINGS:
-        return f"extension '{path.suffix}' is not one of {', '.join(IMAGE_ENDINGS)}"
-    if len(path.parts) < 3 or path.parts[-3].lower() not in SPLIT_FOLDERS:
-        return "not in train/<emotion>/ or test/<emotion>/"
-    emotion = path.parts[-2].lower()
-    if emotion not in EMOTIONS:
-        return f"unknown emotion folder '{path.parts[-2]}'"
-    return official_usage(path.name) or SPLIT_FOLDERS[path.parts[-3].lower()], EMOTIONS.index(emotion)
-
-
-def official_usage(file_name: str) -> str | None:
-    """Return the competition's usage that a file name begins with, or None."""
-    return next((usage for usage in USAGES if file_name.startswith(usage + "_")), None)
-
-
-def decode(content: bytes) -> tuple[np.ndarray | None, str]:
-    """Decode one picture.
-
-    Returns:
-        (uint8 (48, 48), "") for a grey picture, (…, "colour") for one that was turned to grey, or
-        (None, the reason) for a file that is no 48×48 picture.
-    """
-    if not content:
-        return None, "empty file"
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        return None, "not a readable image"
-    if image.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
-        return None, f"{image.shape[1]}×{image.shape[0]} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}"
-    if image.dtype != np.uint8:
-        image = (image / 257).round().astype(np.uint8)
-    if image.ndim == 3 and image.shape[2] >= 3:
-        return cv2.cvtColor(image[:, :, :3], cv2.COLOR_BGR2GRAY), "colour"
-    return image.reshape(IMAGE_SIZE, IMAGE_SIZE, -1)[:, :, 0], ""
-
-
-def _read_images(source: Path, form: str, progress: bool) -> FerDataset:
-    names, images, labels, usage = [], [], [], []
-    skipped: list[SkippedFile] = []
-    colour = unofficial = 0
-    files = tqdm(
-        iterate_files(source), "reading images", count_files(source), unit="file", disable=not progress, leave=False
-    )
-    for name, meaning, image, remark in _decode_all(iter(files)):
-        if image is None:
-            skipped.append(SkippedFile(name, remark))
-            continue
-        names.append(name)
-        images.append(image)
-        usage.append(meaning[0])
-        labels.append(meaning[1])
-        colour += remark == "colour"
-        unofficial += official_usage(PurePosixPath(name).name) is None
-    if not images:
-        reasons = f" (first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
+def _read_images(files: "_Files", source: Path, form: str, progress: bool) -> FerDataset:
+    meanings = [classify(name) for name in files.names]
+    rows = [row for row, meaning in enumerate(meanings) if not isinstance(meaning, str)]
+    digest = hashlib.sha256()
+    images, remarks = _decode_rows(files, rows, digest, progress)
+    # What a file is not, by its path or by its bytes; "" and "colour" are pictures.
+    reasons = dict(enumerate(meanings)) | dict(zip(rows, remarks, strict=True))
+    skipped = [SkippedFile(files.names[row], reason) for row, reason in reasons.items() if reason not in PICTURES]
+    good = [position for position, remark in enumerate(remarks) if remark in PICTURES]
+    if not good:
+        first = f" (first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
         raise UserError(
-            f"{source} has no FER-2013 image among its {len(skipped)} files{reasons}: "
+            f"{source} has no FER-2013 image among its {len(skipped)} files{first}: "
             "expected train/<emotion>/*.jpg and test/<emotion>/*.jpg"
         )
+    if len(good) < len(rows):
+        images, rows = images[good], [rows[position] for position in good]
+        digest = None
+    names = [files.names[row] for row in rows]
     notes = []
+    unofficial = sum(official_usage(name.rpartition("/")[2]) is None for name in names)
     if unofficial:
         notes.append(
             f"{unofficial} file names do not tell the official usage; by folder, train counts as Training "
             "and test as PublicTest"
         )
+    colour = remarks.count(COLOUR)
     if colour:
         notes.append(f"{colour} colour images were converted to grey")
-    return _dataset(names, np.stack(images), labels, usage, source, form, skipped, notes)
-
-
-def _decode_all(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple]:
-    """Yield (name, meaning, image or None, remark), decoding in threads (OpenCV lets go of Python's lock)."""
-
-    def work(batch):
-        rows = []
-        for name, content in batch:
-            meaning = classify(name)
-            rows.append((name, meaning, *((None, meaning) if isinstance(meaning, str) else decode(content))))
-        return rows
-
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        # One wave of batches at a time keeps memory bounded; `map` alone would read the whole archive first.
-        while wave := list(islice(_batched(files), 2 * (cpu_count() or 1))):
-            yield from chain.from_iterable(pool.map(work, wave))
-
-
-def _batched(files: Iterator) -> Iterator[list]:
-    """Yield lists of up to `BATCH` items (itertools.batched came with Python 3.12)."""
-    while batch := list(islice(files, BATCH)):
-        yield batch
-
-
-def _dataset(names, images, labels, usage, source, form, skipped, notes) -> FerDataset:
-    labels, usage = np.asarray(labels, np.int64), np.asarray(usage, dtype=np.str_)
+    labels = np.asarray([meanings[row][1] for row in rows], np.int64)
+    usage = np.asarray([meanings[row][0] for row in rows], dtype=np.str_)
     return FerDataset(
         images, labels, usage, np.asarray(names, dtype=np.str_), str(source), form,
-        fingerprint_of(images, labels, usage), skipped, notes,
+        fingerprint_of(images, labels, usage, digest), skipped, notes,
     )  # fmt: skip
 
 
-def _folder_paths(source: Path) -> Iterator[Path]:
-    return (path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
+def _decode_rows(files: "_Files", rows: list[int], digest, progress: bool) -> tuple[np.ndarray, list[str]]:
+    """Decode files in threads (zlib and OpenCV let go of Python's lock) while the next ones are being read.
+
+    Args:
+        files: the source.
+        rows: positions of the files to decode.
+        digest: a hash that is fed with the pictures in order, as long as all goes well.
+        progress: whether to show a progress bar.
+
+    Returns:
+        (uint8 (n, 48, 48), n remarks: "", "colour", or why there is no picture; there the array is not filled).
+    """
+    images = np.empty((len(rows), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    remarks = [""] * len(rows)
+
+    def work(start: int, raw) -> slice:
+        contents = files.unpack(raw)
+        for position, content in enumerate(contents, start):
+            image, remarks[position] = decode(content)
+            if image is not None:
+                images[position] = image
+        return slice(start, start + len(contents))
+
+    def take(done: slice) -> None:
+        digest.update(images[done].data)
+        bar.update(done.stop - done.start)
+
+    workers = os.cpu_count() or 1
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(rows), desc="reading images", unit="file", disable=not progress, leave=False) as bar,
+    ):
+        waiting: deque = deque()
+        for start in range(0, len(rows), FILES_AT_ONCE):
+            # A bounded queue keeps memory bounded; `map` would read the whole archive first.
+            if len(waiting) == 2 * workers:
+                take(waiting.popleft().result())
+            waiting.append(pool.submit(work, start, files.fetch(rows[start : start + FILES_AT_ONCE])))
+        for future in waiting:
+            take(future.result())
+    return images, remarks
 
 
-def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(_folder_paths(source)):
-        name = path.relative_to(source).as_posix()
+class _Files(Protocol):
+    """The files of a source, sorted by name. `fetch` is called from one thread, `unpack` from any."""
+
+    names: list[str]
+
+    def fetch(self, rows):
+        """Start reading the files at some positions of `names`."""
+
+    def unpack(self, raw) -> list[bytes]:
+        """Return their bytes; none for a file that cannot be read or is longer than the limit."""
+
+
+@contextlib.contextmanager
+def _open_files(source: Path) -> Iterator[_Files]:
+    form = form_of(source)
+    if form == "folder":
+        yield _FolderFiles(source)
+    elif form == "zip":
+        with contextlib.ExitStack() as opened:
+            yield _open_zip(source, opened)
+    else:
+        raise UserError(f"{source} has rows, not files: this needs the zip or the folder form")
+
+
+class _FolderFiles:
+    def __init__(self, source: Path):
+        self.base = os.path.join(source, "")
+        self.names = list_files(source)
+
+    def fetch(self, rows):
+        return [self.names[row] for row in rows]
+
+    def unpack(self, raw) -> list[bytes]:
+        return [read_file(self.base + name, MOST_BYTES_PER_FILE) for name in raw]
+
+
+class _PlainZipFiles:
+    def __init__(self, stream: IO[bytes], members: list[zip_form.Member]):
+        self.stream = stream
+        self.members = _checked_members(members, stream.name)
+        self.names = [member.filename for member in self.members]
+
+    def fetch(self, rows):
+        return zip_form.fetch(self.stream, [self.members[row] for row in rows])
+
+    def unpack(self, raw) -> list[bytes]:
+        return zip_form.unpack(raw, MOST_BYTES_PER_FILE)
+
+
+class _ZipFiles:
+    def __init__(self, archive: zipfile.ZipFile):
+        self.archive = archive
+        self.members = _checked_members(archive.infolist(), archive.filename)
+        self.names = [info.filename for info in self.members]
+
+    def fetch(self, rows):
+        return [self.members[row] for row in rows]
+
+    def unpack(self, raw) -> list[bytes]:
+        return [self._read(info) for info in raw]
+
+    def _read(self, info: zipfile.ZipInfo) -> bytes:
         try:
-            with open(path, "rb") as stream:
+            # The size in the directory may lie: the stream itself is cut at the limit.
+            with self.archive.open(info) as stream:
                 content = stream.read(MOST_BYTES_PER_FILE + 1)
-        except OSError:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
             content = b""
-        yield name, content if len(content) <= MOST_BYTES_PER_FILE else b""
+        return content if len(content) <= MOST_BYTES_PER_FILE else b""
 
 
-def _open_zip(source: Path) -> zipfile.ZipFile:
+def _open_zip(source: Path, opened: contextlib.ExitStack) -> "_PlainZipFiles | _ZipFiles":
     try:
-        return zipfile.ZipFile(source)
+        stream = opened.enter_context(source.open("rb"))
+        members = zip_form.list_members(stream)
+        archive = opened.enter_context(zipfile.ZipFile(stream)) if members is None else None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         raise UserError(f"{source} is cut short or not a zip ({error}): {GET_AGAIN}") from error
+    return _PlainZipFiles(stream, members) if archive is None else _ZipFiles(archive)
 
 
-def _zip_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    members = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
+def _points_outside(name: str) -> bool:
+    # Few names need the exact look, which takes longer than unpacking the file.
+    if not name.startswith(("/", "\\")) and ".." not in name and ":" not in name:
+        return False
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
+
+
+def _checked_members(infos: list, source: str) -> list:
+    """Return the files among an archive's members, sorted by name.
+
+    Raises:
+        UserError: if one of them is unsafe, or all together are too much.
+    """
+    members = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.filename)
     for info in members:
-        path = PurePosixPath(info.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-            raise UserError(f"{archive.filename} has an entry that points outside it ({info.filename}): {GET_AGAIN}")
+        if _points_outside(info.filename):
+            raise UserError(f"{source} has an entry that points outside it ({info.filename}): {GET_AGAIN}")
     declared = sum(info.file_size for info in members)
     if declared > MOST_BYTES_IN_ALL or len(members) > MOST_FILES:
         raise UserError(
-            f"{archive.filename} would unpack to {declared / 2**30:.1f} GiB in {len(members)} files, "
+            f"{source} would unpack to {declared / 2**30:.1f} GiB in {len(members)} files, "
             f"far more than FER-2013: {GET_AGAIN}"
         )
     return members
 
 
-def _zip_files(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
-    for info in _zip_members(archive):
-        try:
-            # The size in the directory may lie: the stream itself is cut at the limit.
-            with archive.open(info) as stream:
-                content = stream.read(MOST_BYTES_PER_FILE + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
-            content = b""
-        yield info.filename, content if len(content) <= MOST_BYTES_PER_FILE else b""
-
-
-def _csv_inside(source: Path) -> zipfile.ZipInfo | None:
-    """Return the competition's CSV if a zip has one and no train/ or test/ folder of images."""
-    with _open_zip(source) as archive:
-        members = _zip_members(archive)
-    if any(not isinstance(classify(info.filename), str) for info in members):
+def _csv_inside(names: list[str]) -> str | None:
+    """Return the name of the competition's CSV if a zip has one and no train/ or test/ folder of images."""
+    if any(not isinstance(classify(name), str) for name in names):
         return None
-    return _best_csv(members, lambda info: info.filename)
+    return _best_csv(names, str)
 
 
 def _best_csv(members: list, name_of):

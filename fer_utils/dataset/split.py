@@ -3,6 +3,9 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import train_test_split
 
 from fer_utils.errors import UserError
@@ -21,8 +24,27 @@ def duplicate_groups(images: np.ndarray) -> np.ndarray:
     return np.fromiter((seen.setdefault(digest, len(seen)) for digest in digests), np.int64, len(images))
 
 
+def linked_groups(n: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return int64 (n,): items that a chain of links joins have the same number.
+
+    Numbers count up from 0 in order of first appearance.
+
+    Args:
+        n: how many items there are.
+        first: int64 (m,), positions of one end of each link.
+        second: int64 (m,), positions of the other end.
+    """
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(n, n))
+    _, groups = connected_components(links, directed=False)
+    return pd.factorize(groups)[0].astype(np.int64)
+
+
 def split_validation(
-    images: np.ndarray, labels: np.ndarray, validation_split: float = 0.2, seed: int = 0
+    images: np.ndarray,
+    labels: np.ndarray,
+    validation_split: float = 0.2,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split a training part into what is fitted and what every choice is made on.
 
@@ -34,16 +56,20 @@ def split_validation(
         labels: int64 (n,).
         validation_split: share of the groups that is held out, between 0 and 1.
         seed: the same seed gives the same split.
+        groups: (n,), more that must stay together: images with the same number go to one side. For instance
+            `near_duplicates.near_groups(images)`, or the number of the picture that each augmented copy was made
+            from. None for identical images alone.
 
     Returns:
         (training indices, validation indices), int64, each sorted, together every index once.
 
     Raises:
-        UserError: if the share is out of range or a class has too few different images.
+        UserError: if the share is out of range, a class has too few different images, or there is not one group
+            number an image.
     """
     if not 0 < validation_split < 1:
         raise UserError(f"validation_split must lie between 0 and 1, not {validation_split}")
-    groups = duplicate_groups(images)
+    groups = _with_identical(groups, images)
     _, first = np.unique(groups, return_index=True)
     try:
         _, held_out = train_test_split(
@@ -53,6 +79,22 @@ def split_validation(
         raise UserError(f"too few different images to split by class ({error}): use more data") from error
     in_validation = np.isin(groups, held_out)
     return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
+
+
+def _with_identical(groups: np.ndarray | None, images: np.ndarray) -> np.ndarray:
+    identical = duplicate_groups(images)
+    if groups is None:
+        return identical
+    if np.shape(groups) != (len(images),):
+        raise UserError(f"groups has shape {np.shape(groups)} for {len(images)} images: give one number an image")
+    # Whoever is linked to the first of each of its two groups is linked to all of both.
+    leaders = np.concatenate([_leaders(identical), _leaders(groups)])
+    return linked_groups(len(images), np.tile(np.arange(len(images)), 2), leaders)
+
+
+def _leaders(groups: np.ndarray) -> np.ndarray:
+    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+    return first[number]
 
 
 def subsample(labels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:

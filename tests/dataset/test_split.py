@@ -5,6 +5,7 @@ import pytest
 from helpers import picture
 
 from fer_utils.dataset import duplicate_groups, load_dataset, split_validation, subsample
+from fer_utils.dataset.split import linked_groups
 from fer_utils.errors import UserError
 
 
@@ -43,6 +44,33 @@ def test_stratified_and_of_the_size_asked(with_copies):
 def test_seeded(with_copies):
     first, again, other = (split_validation(*with_copies, 0.2, seed=seed)[1].tolist() for seed in (0, 0, 1))
     assert first == again != other
+
+
+def test_groups_are_kept_together_and_so_are_copies_all_the_same(with_copies):
+    """Groups from outside are joined with those of identical images: a chain through both stays on one side."""
+    images, labels = with_copies
+    pairs = np.arange(400) // 2
+    train, validation = split_validation(images, labels, seed=0, groups=pairs)
+    assert sorted([*train, *validation]) == list(range(400))
+    for groups in (pairs, duplicate_groups(images)):
+        assert not set(groups[train]) & set(groups[validation])
+    assert len(set(pairs[split_validation(images, labels, seed=0)[1]]) & set(pairs[train])) > 0
+
+
+def test_lonely_groups_change_nothing(with_copies):
+    images, labels = with_copies
+    plain, alone = (split_validation(images, labels, groups=groups)[1].tolist() for groups in (None, np.arange(400)))
+    assert plain == alone
+
+
+def test_one_group_number_an_image(with_copies):
+    with pytest.raises(UserError, match=r"groups has shape \(7,\) for 400 images: give one"):
+        split_validation(*with_copies, groups=np.arange(7))
+
+
+def test_links_join_chains():
+    assert linked_groups(6, np.array([4, 1]), np.array([1, 3])).tolist() == [0, 1, 2, 1, 1, 3]
+    assert linked_groups(3, np.array([], np.int64), np.array([], np.int64)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])

@@ -1,0 +1,118 @@
+"""`python -m benchmarks.leakage_audit --data archive.zip`: copies in FER-2013, and what they are worth to a model."""
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
+from fer_utils import label_noise, leakage
+from fer_utils.compact.shipped import ShippedModel
+from fer_utils.deduplication import CONTRADICTING, POLICIES, deduplicate
+from fer_utils.evaluation import wilson_interval
+from fer_utils.labels import EMOTIONS
+from fer_utils.near_duplicates import near_groups, near_pairs
+
+HEAD = """# Copies in FER-2013
+
+Made by `benchmarks/leakage_audit.py`; do not edit. "Exact" copies have identical pixels; "near" ones are found by a
+perceptual hash and checked by correlation (`fer_utils.near_duplicates`), blank pictures left out. Near copies are a
+lower bound: a photograph that was cut out very differently is missed. {pairs:,} pairs of near copies were found in
+{seconds:.0f} seconds. In brackets: 95 % interval (Wilson).
+"""
+
+TITLES = {
+    "twins": "Test pictures with a twin in Training",
+    "worth": "What a twin is worth: the shipped model, which was trained on Training as it is",
+    "contradictions": "Contradicting labels",
+    "label pairs": "Which labels meet on one photograph",
+    "policies": "What the policies leave",
+    "flagged": "Labels that confident learning flags (edges and a linear model)",
+}
+
+
+def accuracy_by_twin(dataset, copies: pd.DataFrame) -> pd.DataFrame:
+    """Score the shipped model on the test pictures with and without a twin in Training.
+
+    Returns:
+        One row a kind of test picture: n, accuracy with its 95 % interval, and the accuracy it would be with the
+        classes in the proportions of all test pictures (both as text).
+    """
+    in_training = (copies["usage"] == "Training").to_numpy()
+    exact, near = (leakage.has_twin(copies[kind], ~in_training, in_training) for kind in leakage.KINDS)
+    rows = copies.index[~in_training].to_numpy()
+    labels = dataset.labels[rows]
+    right = ShippedModel().predict(dataset.images[rows]).argmax(axis=1) == labels
+    kinds = {
+        "identical picture in Training": exact,
+        "near copy in Training": near & ~exact,
+        "neither": ~near,
+        "all": np.ones(len(rows), bool),
+    }
+    share = np.bincount(labels, minlength=len(EMOTIONS)) / len(labels)
+    table = {}
+    for name, chosen in kinds.items():
+        low, high = wilson_interval(int(right[chosen].sum()), int(chosen.sum()))
+        by_class = [right[chosen & (labels == i)].mean() for i in range(len(EMOTIONS))]
+        table[name] = {
+            "n": int(chosen.sum()),
+            "accuracy": f"{right[chosen].mean():.1%} ({low:.1%} to {high:.1%})",
+            "with the classes in the proportions of all": f"{share @ by_class:.1%}",
+        }
+    return pd.DataFrame.from_dict(table, "index").rename_axis("test pictures with")
+
+
+def what_is_left(dataset) -> pd.DataFrame:
+    """Count the pictures of each part under every policy and rule."""
+    policies = [("none", "")] + [(policy, rule) for policy in POLICIES[1:] for rule in CONTRADICTING]
+    counts = {
+        f"{policy}, {rule}" if rule else policy: deduplicate(dataset, policy, rule or "drop").counts().sum(axis=1)
+        for policy, rule in policies
+    }
+    return pd.DataFrame(counts).T.rename_axis("policy, contradicting copies")
+
+
+def flagged_labels(dataset, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Compare how often labels are flagged among training pictures whose copies contradict each other, and in all."""
+    rows = np.flatnonzero(dataset.usage == "Training")
+    images, labels = dataset.subset("Training")
+    groups = near_groups(dataset.images, pairs)[rows]
+    features = label_noise.edge_features(images)
+    probabilities = label_noise.cross_validated_probabilities(features, labels, groups)
+    flagged = label_noise.suspicious_labels(labels, probabilities)["flagged"].sort_index().to_numpy()
+    contradicting = (pd.Series(labels).groupby(groups).transform("nunique") > 1).to_numpy()
+    table = {}
+    for name, chosen in {"copies under several labels": contradicting, "all": np.ones(len(rows), bool)}.items():
+        low, high = wilson_interval(int(flagged[chosen].sum()), int(chosen.sum()))
+        table[name] = {"n": int(chosen.sum()), "flagged": f"{flagged[chosen].mean():.1%} ({low:.1%} to {high:.1%})"}
+    return pd.DataFrame.from_dict(table, "index").rename_axis("training pictures")
+
+
+def main() -> None:
+    arguments = parser("leakage_audit", __doc__).parse_args()
+    dataset, watch = open_data(arguments), Stopwatch()
+    pairs = near_pairs(dataset.images)
+    seconds = watch.seconds
+    copies = leakage.find_copies(dataset, pairs)
+    twins = leakage.twins_in_training(copies)
+    twins.index = pd.Index([" ".join(names) for names in twins.index], name="part and emotion")
+    tables = {
+        "twins": twins.astype(object),
+        "worth": accuracy_by_twin(dataset, copies),
+        "contradictions": leakage.contradictions(copies).astype(object).rename_axis("copies"),
+        "label pairs": leakage.label_pairs(copies).to_frame(),
+        "policies": what_is_left(dataset),
+        "flagged": flagged_labels(dataset, pairs),
+    }
+    rows = [
+        table.rename_axis("row").reset_index().melt("row", var_name="column").assign(table=name)
+        for name, table in tables.items()
+    ]
+    content = record(arguments, dataset, {"near_pairs": len(pairs)}, watch.seconds, pd.concat(rows))
+    text = HEAD.format(pairs=len(pairs), seconds=seconds)
+    text += "".join(f"\n## {TITLES[name]}\n\n{as_table(table)}" for name, table in tables.items())
+    command = "python -m benchmarks.leakage_audit --data archive.zip"
+    arguments.table.write_text(text + "\n" + measured_line(content, command), encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

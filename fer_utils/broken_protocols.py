@@ -1,0 +1,374 @@
+"""How to get 97 % and be wrong: one small head on fixed features, examined under protocols that each hold one mistake.
+
+Every protocol is a function of a few lines. The line that is wrong ends in `# wrong`, and the table quotes that very
+line, so that text and code cannot drift apart. What the same fitted head scores on pictures that it has really never
+seen stands beside what the protocol reports.
+
+No network is trained and nothing of Keras is loaded: histograms of oriented gradients (Dalal & Triggs 2005) and a
+perceptron of two small layers show in seconds what a ResNet shows in hours.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from fer_utils.dataset import FerDataset, split_validation
+from fer_utils.evaluation import wilson_interval
+from fer_utils.label_noise import edge_features
+from fer_utils.labels import EMOTIONS
+from fer_utils.near_duplicates import near_groups
+from fer_utils.significance import bootstrap_interval
+
+VALIDATION_SPLIT = 0.2
+COMPONENTS = 128
+MARK = "# wrong"
+
+# Mild enough that a version still looks like its picture, as augmentation for training is meant to be.
+AUGMENTED_VERSIONS = 3
+ROTATION_DEGREES = 8
+SHIFT_PIXELS = 2
+ZOOM = 0.05
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures with what a head learns from, and what tells copies apart.
+
+    Attributes:
+        images: uint8 (n, 48, 48).
+        labels: int64 (n,).
+        features: float32 (n, 900), from `edge_features`.
+        sources: int64 (n,), the number of the photograph that each shows; equal for identical pictures and near copies
+            (`near_duplicates.near_groups`), and handed on to repeated and augmented ones.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    features: np.ndarray
+    sources: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "Pictures":
+        """Return the pictures at positions int64 (m,) or where bool (n,) is true."""
+        return Pictures(self.images[rows], self.labels[rows], self.features[rows], self.sources[rows])
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What one protocol did.
+
+    Attributes:
+        protocol: its name.
+        head: the fitted scikit-learn classifier.
+        fit: what the head learned from.
+        examined: what the reported number was measured on.
+        scores: float64 (n,), what each examined picture added to the reported number, 0 to 1.
+        line: the line of code that was wrong; "" for the honest protocol.
+    """
+
+    protocol: str
+    head: object
+    fit: Pictures
+    examined: Pictures
+    scores: np.ndarray
+    line: str = ""
+
+    @property
+    def known(self) -> np.ndarray:
+        """bool (n,): whether the photograph that an examined picture shows was among those learned from."""
+        return np.isin(self.examined.sources, self.fit.sources)
+
+
+class Workbench:
+    """What all protocols share: the data with its features, the head, and the seed.
+
+    Args:
+        dataset: with the parts Training and PublicTest.
+        seed: for splits, draws and the head.
+        head: a function from a seed to an unfitted scikit-learn classifier with `predict_proba`.
+        progress: whether to show progress bars.
+    """
+
+    def __init__(self, dataset: FerDataset, seed: int = 0, head: Callable | None = None, progress: bool = True):
+        (images, labels), (test_images, test_labels) = dataset.subset("Training"), dataset.subset("PublicTest")
+        every = np.concatenate([images, test_images])
+        both = Pictures(
+            every, np.concatenate([labels, test_labels]), edge_features(every), near_groups(every, progress=progress)
+        )
+        self.seed, self._head, self.done = seed, head or small_head, {}
+        self.training = both.take(np.arange(len(images)))
+        self.test = both.take(np.arange(len(images), len(every)))
+        self.unseen_test = self.test.take(~np.isin(self.test.sources, self.training.sources))
+
+    def learn(self, pictures: Pictures):
+        """Return the head, fitted to the pictures."""
+        head = self._head(self.seed)
+        # Matrices this small are multiplied faster by one thread than by several that wait for each other.
+        with warnings.catch_warnings(), threadpool_limits(1):
+            # It is stopped after a fixed number of epochs on purpose.
+            warnings.simplefilter("ignore")
+            return head.fit(pictures.features, pictures.labels)
+
+    @cached_property
+    def honest_split(self) -> tuple[Pictures, Pictures]:
+        """(to learn from, to choose by): pictures of one photograph on one side."""
+        parts = split_validation(
+            self.training.images, self.training.labels, VALIDATION_SPLIT, self.seed, groups=self.training.sources
+        )
+        return tuple(self.training.take(rows) for rows in parts)
+
+    @cached_property
+    def honest_head(self):
+        """The head that learned from the honest split, shared by the protocols that go wrong only afterwards."""
+        return self.learn(self.honest_split[0])
+
+
+def small_head(seed: int):
+    """Return the head: principal components, then two dense layers of 256, which can learn its pictures by heart.
+
+    Args:
+        seed: for the initial weights and the order of the pictures.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(
+        PCA(COMPONENTS, whiten=True, svd_solver="covariance_eigh"),
+        MLPClassifier((256, 256), batch_size=128, max_iter=20, n_iter_no_change=20, random_state=seed),
+    )
+
+
+def split_rows(pictures: Pictures, seed: int) -> tuple[Pictures, Pictures]:
+    """Split row by row, stratified, as most tutorials do: right only if no two rows show the same picture."""
+    parts = train_test_split(
+        np.arange(len(pictures)), test_size=VALIDATION_SPLIT, stratify=pictures.labels, random_state=seed
+    )
+    return tuple(pictures.take(rows) for rows in parts)
+
+
+def oversample(pictures: Pictures, seed: int) -> Pictures:
+    """Repeat random pictures of the smaller classes until all classes are as large as the largest."""
+    generator = np.random.default_rng(seed)
+    counts = np.bincount(pictures.labels, minlength=len(EMOTIONS))
+    extra = [
+        generator.choice(np.flatnonzero(pictures.labels == code), counts.max() - n)
+        for code, n in enumerate(counts) if n
+    ]  # fmt: skip
+    return pictures.take(np.concatenate([np.arange(len(pictures)), *extra]))
+
+
+def augment(pictures: Pictures, seed: int, versions: int = AUGMENTED_VERSIONS) -> Pictures:
+    """Add randomly turned, shifted and zoomed versions of every picture.
+
+    Args:
+        pictures: the originals, which stay.
+        seed: for the draws.
+        versions: how many to add for each.
+    """
+    generator, centre = np.random.default_rng(seed), (pictures.images.shape[1] - 1) / 2
+    changed = np.repeat(pictures.images, versions, axis=0)
+    for i, image in enumerate(changed):
+        angle, zoom = generator.uniform(-ROTATION_DEGREES, ROTATION_DEGREES), generator.uniform(1 - ZOOM, 1 + ZOOM)
+        matrix = cv2.getRotationMatrix2D((centre, centre), angle, zoom)
+        matrix[:, 2] += generator.uniform(-SHIFT_PIXELS, SHIFT_PIXELS, 2)
+        changed[i] = cv2.warpAffine(image, matrix, image.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    return Pictures(
+        np.concatenate([pictures.images, changed]),
+        np.concatenate([pictures.labels, np.repeat(pictures.labels, versions)]),
+        np.concatenate([pictures.features, edge_features(changed)]),
+        np.concatenate([pictures.sources, np.repeat(pictures.sources, versions)]),
+    )
+
+
+def is_right(head, pictures: Pictures) -> np.ndarray:
+    """Return bool (n,): whether the head names each picture as its label does."""
+    return head.predict(pictures.features) == pictures.labels
+
+
+# The protocols. Each returns (head, what it learned from, what it was examined on, scores).
+
+
+def honest(bench: Workbench):
+    """Keep all pictures of one photograph on one side; examine on the side that was held out."""
+    fit, held_out = bench.honest_split
+    return bench.honest_head, fit, held_out, is_right(bench.honest_head, held_out)
+
+
+def training_accuracy(bench: Workbench):
+    """Examine on the pictures that the head learned from."""
+    fit, held_out = bench.honest_split
+    examined = fit  # wrong
+    return bench.honest_head, fit, examined, is_right(bench.honest_head, examined)
+
+
+def oversample_then_split(bench: Workbench):
+    """Repeat the pictures of small classes first, so that copies of one land on both sides."""
+    pictures, seed = bench.training, bench.seed
+    fit, examined = split_rows(oversample(pictures, seed), seed)  # wrong
+    head = bench.learn(fit)
+    return head, fit, examined, is_right(head, examined)
+
+
+def augment_then_split(bench: Workbench):
+    """Add changed versions first, so that versions of one picture land on both sides."""
+    pictures, seed = bench.training, bench.seed
+    fit, examined = split_rows(augment(pictures, seed), seed)  # wrong
+    head = bench.learn(fit)
+    return head, fit, examined, is_right(head, examined)
+
+
+def duplicates_across_the_split(bench: Workbench):
+    """Split row by row although the data holds some pictures more than once."""
+    pictures, seed = bench.training, bench.seed
+    fit, examined = split_rows(pictures, seed)  # wrong
+    head = bench.learn(fit)
+    return head, fit, examined, is_right(head, examined)
+
+
+def twins_of_test_pictures(bench: Workbench):
+    """Examine on the official test part without asking which of its pictures are in the training part as well."""
+    fit, _ = bench.honest_split
+    examined = bench.test  # wrong
+    return bench.honest_head, fit, examined, is_right(bench.honest_head, examined)
+
+
+def binary_accuracy(bench: Workbench):
+    """Count each of seven yes-or-no answers, of which six are easy: the label is "no" for them."""
+    fit, examined = bench.honest_split[0], bench.unseen_test
+    probabilities, one_hot = bench.honest_head.predict_proba(examined.features), np.eye(7)[examined.labels]
+    scores = ((probabilities > 0.5) == one_hot).mean(axis=1)  # wrong
+    return bench.honest_head, fit, examined, scores
+
+
+def shuffled_predictions(bench: Workbench):
+    """Predict from a generator that shuffles, and compare with labels in the order of the files."""
+    fit, examined = bench.honest_split[0], bench.unseen_test
+    head, shuffled = bench.honest_head, examined.take(np.random.default_rng(bench.seed).permutation(len(examined)))
+    scores = head.predict(shuffled.features) == examined.labels  # wrong
+    return head, fit, examined, scores
+
+
+PROTOCOLS: dict[str, Callable] = {
+    "honest": honest,
+    "training accuracy": training_accuracy,
+    "oversample, then split": oversample_then_split,
+    "augment, then split": augment_then_split,
+    "duplicates across the split": duplicates_across_the_split,
+    "test pictures with a twin in Training": twins_of_test_pictures,
+    "binary accuracy": binary_accuracy,
+    "shuffled predictions": shuffled_predictions,
+}
+"""Every protocol by the name it has in the table."""
+
+
+def wrong_line(protocol: Callable) -> str:
+    """Return the line of a protocol that is marked as wrong, without the mark; "" if it has none."""
+    lines = inspect.getsource(protocol).splitlines()
+    return next((line.split(MARK)[0].strip() for line in lines if line.rstrip().endswith(MARK)), "")
+
+
+def examine(bench: Workbench, name: str) -> Examination:
+    """Carry out one protocol; the workbench remembers the outcome.
+
+    Args:
+        bench: data, head and seed.
+        name: a key of `PROTOCOLS`.
+    """
+    if name not in bench.done:
+        head, fit, examined, scores = PROTOCOLS[name](bench)
+        line = wrong_line(PROTOCOLS[name])
+        bench.done[name] = Examination(name, head, fit, examined, np.asarray(scores, np.float64), line)
+    return bench.done[name]
+
+
+def in_words(bench: Workbench, name: str) -> str:
+    """Return what a protocol does, reports and is worth, in five lines; it is carried out if it was not yet."""
+    text = readable(pd.DataFrame([summarise(bench, examine(bench, name))])).iloc[0]
+    line = f"\n  wrong line     {text['wrong line']}" if text["wrong line"] else ""
+    return (
+        f"{name}: {PROTOCOLS[name].__doc__}{line}\n  it reports     {text['it reports']}\n"
+        f"  honest         {text['honest, same head']}, the same head\n"
+        f"  already known  {text['already known']} of the examined pictures"
+    )
+
+
+def both_sides(examination: Examination, n: int = 8) -> np.ndarray:
+    """Return uint8 (2 m, 48, 48), m at most `n`: examined pictures that are known, then what they are known from.
+
+    Of the pictures that show the same photograph, those are preferred that are not identical.
+    """
+    examined, fit = examination.examined, examination.fit
+    pairs = []
+    for i in np.flatnonzero(examination.known):
+        others = fit.images[fit.sources == examined.sources[i]]
+        changed = [other for other in others if (other != examined.images[i]).any()]
+        pairs.append((examined.images[i], (changed or list(others))[0]))
+        if len(pairs) == n:
+            break
+    return np.stack([image for side in zip(*pairs, strict=True) for image in side]) if pairs else examined.images[:0]
+
+
+def summarise(bench: Workbench, examination: Examination) -> dict:
+    """Return one row of `compare`'s table."""
+    scores, n = examination.scores, len(examination.scores)
+    if np.isin(scores, (0, 1)).all():
+        low, high = wilson_interval(int(scores.sum()), n)
+    else:
+        # Seven answers about one picture depend on each other, so pictures are drawn anew and not answers.
+        low, high = bootstrap_interval(scores, scores, lambda drawn, _: drawn.mean(), bench.seed)
+    right = is_right(examination.head, bench.unseen_test)
+    honest_low, honest_high = wilson_interval(int(right.sum()), len(right))
+    return {
+        "protocol": examination.protocol,
+        "reported": float(scores.mean()), "low": low, "high": high, "n": n,
+        "honest": float(right.mean()), "honest low": honest_low, "honest high": honest_high, "honest n": len(right),
+        "known": float(examination.known.mean()),
+        "wrong line": examination.line,
+    }  # fmt: skip
+
+
+def compare(bench: Workbench, progress: bool = True) -> pd.DataFrame:
+    """Carry out every protocol and set the reported number beside the honest one of the very same fitted head.
+
+    Args:
+        bench: data, head and seed.
+        progress: whether to show a progress bar.
+
+    Returns:
+        One row a protocol: protocol; reported, low, high (fractions, 95 % interval: Wilson's, as such a report would
+        print it, although copies are no independent pictures; of binary accuracy bootstrap) and n, the pictures
+        examined; honest, honest low, honest high, honest n: the accuracy of the same
+        head on PublicTest without pictures of photographs that Training holds as well; known, the share of examined
+        pictures whose photograph the head had learned from; wrong line.
+    """
+    names = tqdm(PROTOCOLS, "protocols", unit="protocol", disable=not progress, leave=False)
+    return pd.DataFrame([summarise(bench, examine(bench, name)) for name in names])
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `compare` as text: percent with its interval and n in one cell; index the protocol."""
+
+    def cell(share, low, high, n):
+        return [f"{s:.1%} ({a:.1%} to {b:.1%}), n = {m:,}" for s, a, b, m in zip(share, low, high, n, strict=True)]
+
+    return pd.DataFrame(
+        {
+            "it reports": cell(table["reported"], table["low"], table["high"], table["n"]),
+            "honest, same head": cell(table["honest"], table["honest low"], table["honest high"], table["honest n"]),
+            "already known": [f"{share:.0%}" for share in table["known"]],
+            "wrong line": table["wrong line"].to_numpy(),
+        },
+        index=pd.Index(table["protocol"]),
+    )

@@ -1,0 +1,166 @@
+"""Who has a copy where: an audit of the copies in a dataset, exact and near, within and across its parts.
+
+A copy across the training and a test part is a leak, because the model is examined on a picture whose answer it has
+seen. A copy under two labels is a question with two contradicting answers.
+"""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from fer_utils.cleaning import BLANK_BELOW_SPREAD
+from fer_utils.dataset import FerDataset, duplicate_groups
+from fer_utils.labels import EMOTIONS, USAGES
+from fer_utils.near_duplicates import near_groups, near_pairs
+
+KINDS = ("exact", "near")
+
+
+def find_copies(dataset: FerDataset, pairs: pd.DataFrame | None = None, progress: bool = True) -> pd.DataFrame:
+    """Number the copies of every picture.
+
+    Args:
+        dataset: from `load_dataset`.
+        pairs: from `near_pairs(dataset.images)`, where they have been found already.
+        progress: whether to show progress bars.
+
+    Returns:
+        One row a picture, index its position in the dataset: name, usage, emotion, exact (pictures with the same number
+        are identical) and near (the same for identical pictures and near copies; both int64). Blank pictures are left
+        out: they are no copies of a face.
+    """
+    images = np.asarray(dataset.images)
+    copies = pd.DataFrame(
+        {
+            "name": dataset.names,
+            "usage": dataset.usage,
+            "emotion": np.array(EMOTIONS)[dataset.labels],
+            "exact": duplicate_groups(images),
+            "near": near_groups(images, near_pairs(images, progress=progress) if pairs is None else pairs),
+        }
+    )
+    return copies[np.array([image.std() >= BLANK_BELOW_SPREAD for image in images])]
+
+
+def has_twin(groups: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return bool, one for each of `rows`: whether one of `others` lies in the same group.
+
+    Args:
+        groups: int64 (n,), for instance `copies["near"]` or from `near_groups`.
+        rows: positions, or bool (n,).
+        others: positions, or bool (n,).
+    """
+    groups = np.asarray(groups)
+    return np.isin(groups[rows], groups[others])
+
+
+def twins_in_training(copies: pd.DataFrame) -> pd.DataFrame:
+    """Count the test pictures that have a twin in Training.
+
+    Args:
+        copies: from `find_copies`.
+
+    Returns:
+        One row a test part and emotion, and one for the whole part: pictures, exact twin (has an identical picture in
+        Training), near twin only (has a near copy there and no identical one), percent with a twin.
+    """
+    in_training = (copies["usage"] == "Training").to_numpy()
+    exact, near = (has_twin(copies[kind], ~in_training, in_training) for kind in KINDS)
+    marks = copies.loc[~in_training, ["usage", "emotion"]].assign(pictures=1)
+    marks["exact twin"], marks["near twin only"] = exact, near & ~exact
+    counts = marks.groupby(["usage", "emotion"]).sum()
+    parts = [usage for usage in USAGES[1:] if usage in counts.index]
+    table = pd.concat({usage: _with_total(counts.loc[usage]) for usage in parts}, names=["usage", "emotion"])
+    twins = table["exact twin"] + table["near twin only"]
+    return table.assign(**{"percent with a twin": (100 * twins / table["pictures"]).round(1)})
+
+
+def _with_total(counts: pd.DataFrame) -> pd.DataFrame:
+    counts = counts.reindex([emotion for emotion in EMOTIONS if emotion in counts.index])
+    return pd.concat([counts, counts.sum().to_frame("all").T]).astype(np.int64)
+
+
+def contradictions(copies: pd.DataFrame) -> pd.DataFrame:
+    """Count copies that carry several labels.
+
+    Args:
+        copies: from `find_copies`.
+
+    Returns:
+        Two rows, "exact" and "near" (which holds the exact ones too): groups (of two pictures and more), pictures in
+        them, groups with several labels, pictures in those, percent (of the groups that have several labels).
+    """
+    return pd.DataFrame([_contradictions(copies.groupby(kind)["emotion"]) for kind in KINDS], index=KINDS)
+
+
+def _contradictions(labels) -> dict:
+    groups = labels.agg(["size", "nunique"])
+    groups = groups[groups["size"] > 1]
+    several = groups[groups["nunique"] > 1]
+    return {
+        "groups": len(groups),
+        "pictures": int(groups["size"].sum()),
+        "groups with several labels": len(several),
+        "pictures in those": int(several["size"].sum()),
+        "percent": round(100 * len(several) / max(len(groups), 1), 1),
+    }
+
+
+def label_pairs(copies: pd.DataFrame, kind: str = "near") -> pd.Series:
+    """Return how many groups of copies hold each pair of labels, the most frequent pair first.
+
+    Args:
+        copies: from `find_copies`.
+        kind: "exact" or "near".
+    """
+    found = [
+        f"{first} and {second}"
+        for _, labels in copies.groupby(kind)["emotion"]
+        for first, second in combinations(sorted(labels.unique(), key=EMOTIONS.index), 2)
+    ]
+    return pd.Series(found, dtype=object).value_counts().rename_axis("two labels of one picture").rename("groups")
+
+
+def worst_groups(copies: pd.DataFrame, n: int = 6, kind: str = "near") -> list[np.ndarray]:
+    """Return the positions of the pictures of the worst groups of copies, the worst group first.
+
+    Worse is what carries more labels, then what lies in more parts, then what is larger. Within a group, one picture
+    of each label and part comes first, so that a figure with little room still shows what is wrong.
+
+    Args:
+        copies: from `find_copies`.
+        n: how many groups at most.
+        kind: "exact" or "near".
+    """
+    groups = copies.groupby(kind).agg(labels=("emotion", "nunique"), parts=("usage", "nunique"), size=("name", "size"))
+    groups = groups[groups["size"] > 1].sort_values(["labels", "parts", "size"], ascending=False, kind="stable")
+    return [_most_telling_first(copies[copies[kind] == number]) for number in groups.index[:n]]
+
+
+def _most_telling_first(group: pd.DataFrame) -> np.ndarray:
+    repeats = group.groupby(["emotion", "usage"]).cumcount()
+    return repeats.sort_values(kind="stable").index.to_numpy()
+
+
+def score_near_pairs(pairs: pd.DataFrame, names: np.ndarray, planted: pd.DataFrame) -> pd.DataFrame:
+    """Compare the near duplicates found in the embedded sample with those planted in it.
+
+    Args:
+        pairs: from `near_pairs` of the sample's images.
+        names: str (n,), the dataset's names.
+        planted: from `cleaning.planted_defects`.
+
+    Returns:
+        One row a kind of change and one for all: planted, found, recall (found as a share of planted, 0..1). The last
+        row also has precision: the share of the pairs found that were planted.
+    """
+    planted = planted[planted["defect"] == "near_duplicate"]
+    found = {frozenset(pair) for pair in zip(names[pairs["first"]], names[pairs["second"]], strict=True)}
+    hit = [frozenset(pair) in found for pair in zip(planted["name"], planted["related"], strict=True)]
+    change = planted["detail"].str.split(" ").str[0].replace("JPEG", "compressed").to_numpy()
+    table = pd.Series(hit, dtype=bool).groupby(change).agg(planted="size", found="sum")
+    table.loc["all"] = table.sum()
+    table["recall"] = table["found"] / table["planted"]
+    table.loc["all", "precision"] = sum(hit) / len(found) if found else np.nan
+    return table.rename_axis("change")

@@ -1,0 +1,47 @@
+"""What is kept of the experiments on FER-2013 agrees with the tables and with the code."""
+
+import pytest
+
+from fer_utils import broken_protocols, experiments, imbalance
+from fer_utils.paths import project_root
+
+TABLES = {"broken_protocols": broken_protocols.readable, "imbalance": imbalance.readable}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_holds_what_was_recorded(name):
+    text = (project_root() / "benchmarks" / f"{name}.md").read_text(encoding="utf-8")
+    shown = TABLES[name](experiments.recorded_experiment(name))
+    for row, cells in shown.iterrows():
+        line = next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
+        for cell in cells:
+            assert cell in line, (row, cell)
+    assert "on FER-2013 (28,709 Training" in text, "the sample's figures do not belong there"
+
+
+def test_recorded_protocols_are_those_of_today_line_by_line():
+    recorded = experiments.recorded_experiment("broken_protocols").set_index("protocol")["wrong line"]
+    today = {name: broken_protocols.wrong_line(protocol) for name, protocol in broken_protocols.PROTOCOLS.items()}
+    assert recorded.to_dict() == today, "run benchmarks/broken_protocols.py again"
+
+
+def test_on_fer2013_only_the_honest_protocol_reports_an_honest_number():
+    rows = experiments.recorded_experiment("broken_protocols").set_index("protocol")
+    honest = rows.loc["honest"]
+    assert honest["known"] == 0 and honest["low"] < honest["honest high"] and honest["honest low"] < honest["high"]
+    for name, row in rows.drop(index=["honest", "shuffled predictions"]).iterrows():
+        assert row["low"] > row["honest high"], name
+    assert rows.loc["shuffled predictions", "high"] < honest["honest low"]
+
+
+def test_recorded_remedies_were_compared_over_several_seeds():
+    rows = experiments.recorded_experiment("imbalance")
+    assert rows["remedy"].unique().tolist() == list(imbalance.REMEDIES)
+    assert rows["measure"].unique().tolist() == list(imbalance.MEASURES)
+    assert (rows["seeds"] >= 3).all() and rows["n"].max() == 3589
+
+
+def test_an_unknown_experiment_has_no_record(monkeypatch):
+    assert experiments.recorded_experiment("perpetual_motion") is None
+    monkeypatch.setattr(experiments, "project_root", lambda: None)
+    assert experiments.recorded_experiment("imbalance") is None

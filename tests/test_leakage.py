@@ -1,0 +1,143 @@
+"""The audit counts what is there: on a hand-made dataset, on the sample, and on FER-2013 against a plain count."""
+
+import hashlib
+import io
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import picture
+from PIL import Image
+
+from fer_utils import EMOTIONS, cleaning, leakage, plots
+from fer_utils.dataset import load_dataset
+from fer_utils.dataset.records import FerDataset
+
+ANGRY, HAPPY, SAD = (EMOTIONS.index(name) for name in ("angry", "happy", "sad"))
+
+
+def brighter(image):
+    return np.clip(image.astype(int) + 12, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def dataset():
+    """Nine pictures: a leak of each kind, a contradiction of each kind, two lonely ones, a blank."""
+    a, b, c, d, e = (picture(seed) for seed in range(5))
+    rows = [
+        (a, HAPPY, "Training"),
+        (a, HAPPY, "PublicTest"),
+        (b, SAD, "Training"),
+        (brighter(b), ANGRY, "PublicTest"),
+        (c, SAD, "Training"),
+        (c, HAPPY, "Training"),
+        (d, HAPPY, "PublicTest"),
+        (e, SAD, "PrivateTest"),
+        (np.zeros((48, 48), np.uint8), SAD, "PrivateTest"),
+        (np.zeros((48, 48), np.uint8), SAD, "Training"),
+    ]
+    images, labels, usage = zip(*rows, strict=True)
+    names = np.array([f"row {i}" for i in range(len(rows))])
+    return FerDataset(np.stack(images), np.array(labels), np.array(usage), names, "", "csv")
+
+
+@pytest.fixture
+def copies(dataset):
+    return leakage.find_copies(dataset, progress=False)
+
+
+def test_groups_of_each_kind_without_blanks(copies):
+    assert copies.index.tolist() == list(range(8))
+    assert copies["exact"].tolist() == [0, 0, 1, 2, 3, 3, 4, 5]
+    assert copies["near"].tolist() == [0, 0, 1, 1, 2, 2, 3, 4]
+
+
+def test_twins_by_class(copies):
+    table = leakage.twins_in_training(copies)
+    assert table.loc[("PublicTest", "happy")].tolist() == [2, 1, 0, 50]
+    assert table.loc[("PublicTest", "angry")].tolist() == [1, 0, 1, 100]
+    assert table.loc[("PublicTest", "all")].tolist() == [3, 1, 1, 66.7]
+    assert table.loc[("PrivateTest", "all")].tolist() == [1, 0, 0, 0]
+
+
+def test_contradicting_labels(copies):
+    table = leakage.contradictions(copies)
+    assert table.loc["exact"].tolist() == [2, 4, 1, 2, 50]
+    assert table.loc["near"].tolist() == [3, 6, 2, 4, 66.7]
+    assert leakage.label_pairs(copies).to_dict() == {"angry and sad": 1, "happy and sad": 1}
+    assert leakage.label_pairs(copies, "exact").to_dict() == {"happy and sad": 1}
+
+
+def test_worst_groups_come_first(copies):
+    """Several labels across the split, then several labels, then the split alone."""
+    assert [group.tolist() for group in leakage.worst_groups(copies)] == [[2, 3], [4, 5], [0, 1]]
+    assert len(leakage.worst_groups(copies, 1)) == 1
+    assert leakage.worst_groups(copies.iloc[6:]) == []
+
+
+def test_a_large_group_begins_with_what_tells_most():
+    copies = pd.DataFrame(
+        {"name": list("abcd"), "usage": ["Training"] * 3 + ["PublicTest"], "emotion": ["sad"] * 2 + ["fear", "sad"]}
+    ).assign(exact=0, near=0)
+    assert leakage.worst_groups(copies)[0].tolist() == [0, 2, 3, 1]
+
+
+def test_the_figure_names_label_and_part_and_hides_no_size(dataset, copies):
+    groups = leakage.worst_groups(copies)
+    figure = plots.group_grid(dataset.images, dataset.labels, dataset.usage, groups)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert [title for title in titles if title][:2] == ["sad\nTraining", "angry\nPublicTest"]
+    assert len([title for title in titles if title]) == 6
+    crowd = plots.group_grid(dataset.images, dataset.labels, dataset.usage, [np.arange(9)], columns=4)
+    assert len(crowd.axes) == 4 and crowd.axes[0].get_ylabel() == "9 pictures"
+
+
+def test_a_data_set_without_copies_and_without_a_test_part():
+    images = np.stack([picture(i) for i in range(7)])
+    alone = FerDataset(images, np.arange(7), np.full(7, "Training"), np.array(list("abcdefg")), "", "csv")
+    copies = leakage.find_copies(alone, progress=False)
+    assert leakage.contradictions(copies).to_numpy().sum() == 0
+    assert len(leakage.label_pairs(copies)) == 0
+
+
+def test_the_sample_against_its_list_of_planted_faults():
+    dataset = load_dataset("sample", cache=False, progress=False)
+    copies = leakage.find_copies(dataset, progress=False)
+    planted = cleaning.planted_defects().set_index("defect")["detail"]
+    table = leakage.twins_in_training(copies)
+    for usage in ("PublicTest", "PrivateTest"):
+        exact = (planted["exact_duplicate"] == f"{usage} and Training").sum()
+        near = planted["near_duplicate"].str.endswith(f", {usage} and Training").sum()
+        assert exact > 0 and near > 0
+        assert table.loc[(usage, "all"), ["exact twin", "near twin only"]].tolist() == [exact, near]
+    two = planted["contradicting_copy"].str.split(" also labelled ")
+    expected = two.apply(lambda names: " and ".join(sorted(names, key=EMOTIONS.index)))
+    assert leakage.label_pairs(copies).to_dict() == expected.value_counts().to_dict()
+
+
+@pytest.mark.fer2013
+def test_exact_twins_of_fer2013_against_a_plain_count(fer2013):
+    """Read with zipfile, Pillow and hashlib, counted with pandas: nothing of the library is used."""
+    if fer2013.suffix != ".zip":
+        pytest.skip("needs FER-2013 as archive.zip")
+    rows = []
+    with zipfile.ZipFile(fer2013) as archive:
+        for name in archive.namelist():
+            if name.endswith(".jpg"):
+                pixels = np.asarray(Image.open(io.BytesIO(archive.read(name))))
+                usage, emotion = name.split("/")[-1].split("_")[0], name.split("/")[-2]
+                rows.append((usage, emotion, hashlib.md5(pixels.tobytes()).hexdigest(), pixels.std() < 2))
+    plain = pd.DataFrame(rows, columns=["usage", "emotion", "pixels", "blank"]).query("not blank")
+    known = set(plain.loc[plain["usage"] == "Training", "pixels"])
+    tested = plain[plain["usage"] != "Training"]
+    expected = tested["pixels"].isin(known).groupby([tested["usage"], tested["emotion"]]).sum()
+    labels = plain.groupby("pixels")["emotion"].agg(["size", "nunique"]).query("size > 1")
+
+    copies = leakage.find_copies(load_dataset(fer2013, progress=False), progress=False)
+    table = leakage.twins_in_training(copies)
+    assert table["exact twin"].drop("all", level="emotion").to_dict() == expected.to_dict()
+    counted = leakage.contradictions(copies).loc["exact"]
+    assert counted["groups"] == len(labels) and counted["pictures"] == labels["size"].sum()
+    assert counted["groups with several labels"] == (labels["nunique"] > 1).sum()
+    assert table.loc[("PublicTest", "all"), "near twin only"] > 200
