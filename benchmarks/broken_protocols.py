@@ -1,5 +1,7 @@
 """`python -m benchmarks.broken_protocols --data archive.zip`: what broken protocols report, and what is true."""
 
+import pandas as pd
+
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
 from fer_utils import broken_protocols
 
@@ -21,13 +23,17 @@ def main() -> None:
     arguments = arguments.parse_args()
     dataset, watch = open_data(arguments), Stopwatch()
     table = broken_protocols.compare(broken_protocols.Workbench(dataset, arguments.seed))
-    content = record(arguments, dataset, {"seed": arguments.seed}, watch.seconds, table)
-    text = HEAD.format(components=broken_protocols.COMPONENTS) + as_table(
-        broken_protocols.readable(table), code="wrong line"
-    )
-    command = f"python -m benchmarks.broken_protocols --data archive.zip --seed {arguments.seed}"
-    arguments.table.write_text(text + "\n" + measured_line(content, command), encoding="utf-8")
+    text = page(record(arguments, dataset, {"seed": arguments.seed}, watch.seconds, table))
+    arguments.table.write_text(text, encoding="utf-8")
     print(text)
+
+
+def page(content: dict) -> str:
+    """Return the Markdown page of a record."""
+    table = broken_protocols.readable(pd.DataFrame(content["rows"]))
+    command = f"python -m benchmarks.broken_protocols --data archive.zip --seed {content['settings']['seed']}"
+    head = HEAD.format(components=broken_protocols.COMPONENTS)
+    return head + as_table(table, code="wrong line") + "\n" + measured_line(content, command)
 
 
 if __name__ == "__main__":

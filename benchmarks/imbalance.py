@@ -5,6 +5,7 @@ takes hours without a GPU.
 """
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
 from fer_utils import imbalance
@@ -20,9 +21,10 @@ NETWORKS = {
 }
 HEAD = """# Unequal classes: which remedy helps?
 
-Made by `benchmarks/imbalance.py`; do not edit. {network}; {seeds} seeds; {epochs} epochs of equally many pictures for
-all, fixed beforehand; learned from the fitted part of Training, judged on PublicTest. A cell holds the mean over the
-seeds ± their standard deviation, and the 95 % interval from drawing pictures and seeds anew.
+Made by `benchmarks/imbalance.py`; do not edit. The network is {network}.
+Each remedy was trained with {seeds} seeds for {epochs} epochs of equally many pictures, fixed beforehand, on the fitted
+part of Training, and judged on PublicTest. A cell holds the mean over the seeds ± their standard deviation, and the
+95 % interval from drawing pictures and seeds anew.
 
 """
 
@@ -48,17 +50,27 @@ def main() -> None:
         "network": arguments.network, "seeds": arguments.seeds, "epochs": arguments.epochs, "dtype": arguments.dtype,
         "n_fit": len(fit_rows),
     }  # fmt: skip
-    content = record(arguments, dataset, settings, watch.seconds, table)
-    network = NETWORKS[arguments.network]
-    text = HEAD.format(network=network[0].upper() + network[1:], seeds=arguments.seeds, epochs=arguments.epochs)
-    text += as_table(imbalance.readable(table).rename_axis("remedy"))
-    text += "\nGain over doing nothing, on the same pictures and seeds:\n\n" + as_table(imbalance.gains(table))
-    command = (
-        f"python -m benchmarks.imbalance --data archive.zip --network {arguments.network} --seeds {arguments.seeds} "
-        f"--epochs {arguments.epochs}"
-    )
-    arguments.table.write_text(text + "\n" + measured_line(content, command), encoding="utf-8")
+    text = page(record(arguments, dataset, settings, watch.seconds, table))
+    arguments.table.write_text(text, encoding="utf-8")
     print(text)
+
+
+def page(content: dict) -> str:
+    """Return the Markdown page of a record."""
+    settings, table = content["settings"], pd.DataFrame(content["rows"])
+    command = (
+        f"python -m benchmarks.imbalance --data archive.zip --network {settings['network']} "
+        f"--seeds {settings['seeds']} --epochs {settings['epochs']}"
+    )
+    parts = [
+        HEAD.format(network=NETWORKS[settings["network"]], seeds=settings["seeds"], epochs=settings["epochs"]),
+        as_table(imbalance.readable(table)),
+        "\nGain over doing nothing, on the same pictures and seeds, in percentage points:\n\n",
+        as_table(imbalance.gains(table)),
+        "\n",
+        measured_line(content, command),
+    ]
+    return "".join(parts)
 
 
 def _inputs(images, network):

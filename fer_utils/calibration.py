@@ -76,7 +76,8 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int | None 
     bins = bins or CALIBRATION_BINS
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     frame = pd.DataFrame({"bin": confidence_bins(confidence, bins), "confidence": confidence, "accuracy": right})
-    table = frame.groupby("bin").agg(confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), n=("bin", "size"))
+    measures = {"confidence": ("confidence", "mean"), "accuracy": ("accuracy", "mean"), "n": ("bin", "size")}
+    table = frame.groupby("bin").agg(**measures)
     table.insert(0, "low", table.index / bins)
     table.insert(1, "high", (table.index + 1) / bins)
     return table.reset_index(drop=True)

@@ -145,8 +145,8 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
     weights = {"imagenet": ", ImageNet", "random": ", random weights", "file": ", own weights"}.get(record["weights"], "")
     other = [f"{record['scores'][part]['accuracy']:.1%}" for part in ("validation", "training")]
     return (
-        f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** ({low:.1%}–{high:.1%}), "
-        f"n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | {record['epochs']}, "
+        f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** "
+        f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | {record['epochs']}, "
         f"{record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
     )
 
@@ -164,8 +164,8 @@ def model_card_figures(record: dict, split: str = "PublicTest") -> str:
     for emotion, values in record["scores"][split]["per_class"].items():
         shares = " | ".join(f"{values[key]:.1%}" for key in ("precision", "recall"))
         lines.append(f"| {emotion} | {shares} | {values['f1']:.3f} | {values['n']:,} |")
-    lines += ["", "| calibration | expected calibration error before → after | negative log likelihood before → after |",
-              "|---|---|---|"]  # fmt: skip
+    head = "| calibration | expected calibration error before → after | negative log likelihood before → after |"
+    lines += ["", head, "|---|---|---|"]
     for name, values in record["settings"]["calibration"].items():
         lines.append(
             f"| {name} | {values['ece_before']:.3f} → {values['ece_after']:.3f} | "

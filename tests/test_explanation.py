@@ -75,6 +75,25 @@ def test_occlusion_value_is_the_mean_fall_over_the_squares_that_cover_a_pixel(pa
     np.testing.assert_allclose(whole, before - after, atol=1e-6)
 
 
+def test_overlapping_squares_are_averaged(patch_model, patches):
+    """Against a loop that covers, asks and averages for one pixel after the other."""
+    image, starts = patches[0], (0, 12, 24)
+    found = explanation.occlusion_map(patch_model, patches[:1], 1, patch=24, stride=12, progress=False)[0]
+
+    def probability(picture):
+        return float(patch_model(picture[None, ..., None].astype("float32"))[0, 1])
+
+    falls = {}
+    for top in starts:
+        for left in starts:
+            covered = image.copy()
+            covered[top : top + 24, left : left + 24] = round(image.mean())
+            falls[top, left] = probability(image) - probability(covered)
+    for y, x in ((0, 0), (20, 14), (30, 36), (47, 47), (13, 40)):
+        over = [fall for (top, left), fall in falls.items() if top <= y < top + 24 and left <= x < left + 24]
+        assert found[y, x] == pytest.approx(np.mean(over), abs=1e-5)
+
+
 def test_every_pixel_is_covered_also_when_squares_do_not_divide_the_image(patch_model, patches):
     found = explanation.occlusion_map(patch_model, patches[:1], 0, patch=10, stride=7, progress=False)
     assert found.shape == (1, 48, 48) and np.isfinite(found).all()

@@ -65,8 +65,8 @@ def compact(
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
     plan = Plan(
-        steps=epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size, warmup=min(2 * per_epoch, 400),
-        validation_split=validation, dtype=choose_precision(dtype),
+        steps=epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
+        warmup=min(2 * per_epoch, 400), validation_split=validation, dtype=choose_precision(dtype),
     )  # fmt: skip
     if decay_from is not None and decay_from >= plan.steps:
         raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")

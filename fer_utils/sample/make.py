@@ -3,10 +3,10 @@
 import numpy as np
 
 from fer_utils.labels import EMOTIONS
+from fer_utils.longrun import fingerprint
 from fer_utils.sample.archive import base_counts, build_archive
 from fer_utils.sample.draw import GUIDANCE, GUIDED, STEPS, draw_faces, load_generator
 from fer_utils.sample.screen import screen
-from fer_utils.longrun import fingerprint
 from fer_utils.sample.train import load_weights
 
 MARGIN = 1.06

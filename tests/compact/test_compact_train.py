@@ -1,4 +1,4 @@
-"""The compact model's training: resumed in mid-epoch it ends as if nothing had happened, and it keeps its parts apart."""
+"""Training the compact model: resumed in mid-epoch it ends as if nothing had happened; its parts stay apart."""
 
 import json
 
@@ -86,7 +86,8 @@ def test_the_command_trains_calibrates_scores_and_records(tmp_path):
     assert result.exit_code == 0, result.output
     assert "PublicTest: accuracy" in result.output and "expected calibration error" in result.output
     record = json.loads((tmp_path / "metrics.json").read_text())
-    assert record["data"]["is_sample"] and set(record["scores"]) == {"training", "validation", "PublicTest", "PrivateTest"}
+    assert record["data"]["is_sample"]
+    assert set(record["scores"]) == {"training", "validation", "PublicTest", "PrivateTest"}
     assert record["epochs"] == 1 and record["settings"]["temperature"] > 0
     assert all((tmp_path / name).stat().st_size < 6e6 for name in ("compact.npz", "compact.onnx"))
     assert len(load_dataset("sample", progress=False)) > record["scores"]["PublicTest"]["n"] > 100
