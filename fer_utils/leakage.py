@@ -4,6 +4,7 @@ A copy across the training and a test part is a leak, because the model is exami
 seen. A copy under two labels is a question with two contradicting answers.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 from fer_utils.cleaning import BLANK_BELOW_SPREAD
 from fer_utils.dataset import FerDataset, duplicate_groups
 from fer_utils.labels import EMOTIONS, USAGES
-from fer_utils.near_duplicates import near_groups, near_pairs
+from fer_utils.near_duplicates import LEAST_CORRELATION, near_groups, near_pairs
 
 KINDS = ("exact", "near")
 
@@ -164,3 +165,27 @@ def score_near_pairs(pairs: pd.DataFrame, names: np.ndarray, planted: pd.DataFra
     table["recall"] = table["found"] / table["planted"]
     table.loc["all", "precision"] = sum(hit) / len(found) if found else np.nan
     return table.rename_axis("change")
+
+
+def score_limits(
+    pairs: pd.DataFrame, names: np.ndarray, planted: pd.DataFrame, limits: Sequence[int] = (4, 12, 20, 32, 40)
+) -> pd.DataFrame:
+    """Show what the limit on the bits does, and what the second step repairs, on the embedded sample.
+
+    Args:
+        pairs: from `near_pairs(images, max(limits), least_correlation=-1)`.
+        names: str (n,), the dataset's names.
+        planted: from `cleaning.planted_defects`.
+        limits: how many bits apart a pair may be at most.
+
+    Returns:
+        One row a limit: recall (0..1), precision of the hash alone, precision with pixels (after the second step).
+    """
+    table = {}
+    for limit in limits:
+        hashed = pairs[pairs["bits_apart"] <= limit]
+        checked = hashed[hashed["correlation"] >= LEAST_CORRELATION]
+        alone, both = (score_near_pairs(found, names, planted).loc["all"] for found in (hashed, checked))
+        table[limit] = both["recall"], alone["precision"], both["precision"]
+    columns = ["recall", "precision of the hash alone", "precision with pixels"]
+    return pd.DataFrame.from_dict(table, "index", columns=columns).rename_axis("bits apart at most")

@@ -142,12 +142,13 @@ def table(records: list[dict], split: str = "PublicTest") -> str:
 def _row(title: str, record: dict, split: str, original: str) -> str:
     score = record["scores"][split]
     low, high = score["accuracy_ci95"]
-    weights = {"imagenet": ", ImageNet", "random": ", random weights", "file": ", own weights"}.get(record["weights"], "")
+    starts = {"imagenet": ", ImageNet", "random": ", random weights", "file": ", own weights"}
+    weights = starts.get(record["weights"], "")
     other = [f"{record['scores'][part]['accuracy']:.1%}" for part in ("validation", "training")]
     return (
         f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** "
-        f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | {record['epochs']}, "
-        f"{record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
+        f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | "
+        f"{record['epochs']}, {record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
     )
 
 

@@ -120,6 +120,15 @@ def test_the_pixels_remove_what_the_hash_confuses(sample):
     assert leakage.score_near_pairs(checked, sample.names, cleaning.planted_defects()).loc["all", "precision"] == 1
 
 
+def test_a_wider_limit_finds_more_and_the_pixels_repair_what_it_costs(sample):
+    wide = near_duplicates.near_pairs(sample.images, 40, least_correlation=-1, progress=False)
+    table = leakage.score_limits(wide, sample.names, cleaning.planted_defects(), (4, 20, 40))
+    assert table.index.tolist() == [4, 20, 40]
+    assert table["recall"].is_monotonic_increasing and table["recall"].iloc[0] < 1 == table["recall"].iloc[2]
+    assert table["precision of the hash alone"].is_monotonic_decreasing
+    assert table["precision with pixels"].tolist() == [1, 1, 1]
+
+
 def test_a_miss_and_a_false_match_are_counted(sample):
     pairs = near_duplicates.near_pairs(sample.images, progress=False).iloc[1:].reset_index(drop=True)
     pairs.loc[0, "second"] = pairs.loc[0, "second"] + 1

@@ -11,6 +11,7 @@ from portraits import admiral, astronaut, group_photo
 
 from fer_utils import EMOTIONS, prediction
 from fer_utils.compact.shipped import ONNX_FILE, ShippedModel, assets
+from fer_utils.dataset import load_dataset
 from fer_utils.errors import UserError
 from fer_utils.prediction import EmotionDetector, Face, annotate, find_crops, save_annotated
 
@@ -75,6 +76,15 @@ def test_a_face_that_fills_a_larger_picture_is_taken_as_a_whole():
     tight = cv2.resize(astronaut()[y - 46 : y + 50, x - 48 : x + 48], (200, 200), interpolation=cv2.INTER_CUBIC)
     (face,) = EmotionDetector(AlwaysHappy())(tight)
     assert face.box[2] > 170 and face.box[3] > 170
+
+
+def test_enlarged_pictures_of_the_sample_are_recognised_as_faces():
+    """They end at chin and brow; four of five are found as they are, the others once there is something around them."""
+    images, _ = load_dataset("sample", progress=False).subset("PublicTest")
+    detector = EmotionDetector(AlwaysHappy())
+    enlarged = [cv2.resize(image, (240, 240), interpolation=cv2.INTER_CUBIC) for image in images[:60]]
+    found = [len(detector(image)) for image in enlarged]
+    assert max(found) <= 2 and sum(n > 0 for n in found) >= 54
 
 
 def test_crops_are_framed_as_fer2013_frames_faces():
