@@ -6,7 +6,8 @@ import pandas as pd
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
 from fer_utils import label_noise, leakage
 from fer_utils.compact.shipped import ShippedModel
-from fer_utils.deduplication import CONTRADICTING, POLICIES, deduplicate
+from fer_utils.dataset import duplicate_groups
+from fer_utils.deduplication import CONTRADICTING, kept_rows
 from fer_utils.evaluation import wilson_interval
 from fer_utils.labels import EMOTIONS
 from fer_utils.near_duplicates import near_groups, near_pairs
@@ -60,13 +61,15 @@ def accuracy_by_twin(dataset, copies: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, "index").rename_axis("test pictures with")
 
 
-def what_is_left(dataset) -> pd.DataFrame:
+def what_is_left(dataset, pairs: pd.DataFrame) -> pd.DataFrame:
     """Count the pictures of each part under every policy and rule."""
-    policies = [("none", "")] + [(policy, rule) for policy in POLICIES[1:] for rule in CONTRADICTING]
-    counts = {
-        f"{policy}, {rule}" if rule else policy: deduplicate(dataset, policy, rule or "drop").counts().sum(axis=1)
-        for policy, rule in policies
-    }
+    groups = {"exact": duplicate_groups(dataset.images), "near": near_groups(dataset.images, pairs)}
+    usage = pd.Series(dataset.usage)
+    counts = {"none": usage.value_counts()}
+    for policy, numbers in groups.items():
+        for rule in CONTRADICTING:
+            rows = kept_rows(dataset.labels, dataset.usage, numbers, rule)
+            counts[f"{policy}, {rule}"] = usage[rows].value_counts()
     return pd.DataFrame(counts).T.rename_axis("policy, contradicting copies")
 
 
@@ -99,7 +102,7 @@ def main() -> None:
         "worth": accuracy_by_twin(dataset, copies),
         "contradictions": leakage.contradictions(copies).astype(object).rename_axis("copies"),
         "label pairs": leakage.label_pairs(copies).to_frame(),
-        "policies": what_is_left(dataset),
+        "policies": what_is_left(dataset, pairs),
         "flagged": flagged_labels(dataset, pairs),
     }
     rows = [

@@ -209,8 +209,10 @@ def _leaves(layer) -> Iterator:
 
 
 def _is_random(layer) -> bool:
-    # Keras gives every layer that draws random numbers a generator of its own.
-    return any(hasattr(leaf, "seed_generator") for leaf in _leaves(layer))
+    from keras.random import SeedGenerator
+
+    # Keras gives every layer that draws random numbers a generator of its own, under several names.
+    return any(isinstance(value, SeedGenerator) for leaf in _leaves(layer) for value in vars(leaf).values())
 
 
 def _is_frozen(layer) -> bool:

@@ -19,6 +19,7 @@ import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from fer_utils.cleaning import BLANK_BELOW_SPREAD
@@ -130,7 +131,9 @@ def _similar_hashes(
     signs, other_signs = (np.where(bits, np.float32(1), np.float32(-1)) for bits in (hashes, others))
     with tqdm(total=len(signs), desc="comparing", unit="image", disable=not progress, leave=False) as bar:
         for start in range(0, len(signs), ROWS_AT_ONCE):
-            agreement = signs[start : start + ROWS_AT_ONCE] @ other_signs[start:].T
+            # Reading the result takes longer than the product, whose threads only get into each other's way.
+            with threadpool_limits(1, user_api="blas"):
+                agreement = signs[start : start + ROWS_AT_ONCE] @ other_signs[start:].T
             i, j = np.nonzero(agreement >= BITS - 2 * most_bits_apart)
             i, j = i[i < j], j[i < j]
             yield np.stack([i + start, j + start, (BITS - agreement[i, j].astype(np.int64)) // 2])
