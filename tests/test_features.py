@@ -1,5 +1,8 @@
 """The frozen part is computed once; the tail learns for the whole model."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -94,7 +97,7 @@ def test_resnet_is_cut_before_its_normalisation_or_its_last_stage(resnet):
     frozen, tail = check_cut(model)
     assert frozen.output_shape == (None, 2, 2, 1024)
     before = resnet.get_layer("conv5_block1_1_bn").moving_mean.numpy()
-    tail(np.zeros((2, 2, 2, 1024), "float32"), training=True)
+    tail(np.random.default_rng(0).normal(size=(2, 2, 2, 1024)).astype("float32"), training=True)
     after = resnet.get_layer("conv5_block1_1_bn").moving_mean.numpy()
     np.testing.assert_array_equal(before, after, err_msg="the backbone was called with training=False")
 
@@ -219,8 +222,6 @@ def test_folder_that_cannot_be_written_is_said(small, tmp_path, monkeypatch):
 def test_features_unused_for_longest_are_removed_first(small, monkeypatch):
     frozen, _ = split_frozen(small())
     first, second = (compute(frozen, IMAGES[:n], progress=False).filename for n in (8, 9))
-    import os
-
     os.utime(first, (1, 1))
     monkeypatch.setattr(features, "MOST_BYTES_KEPT", 3 * os.path.getsize(second) - 1)
     third = compute(frozen, IMAGES[:10], progress=False).filename
@@ -294,8 +295,21 @@ def test_finished_run_is_loaded_and_more_epochs_go_on(fit, small, tiny_data, cap
 def test_given_model_knows_what_was_learned_even_after_a_restart(fit, small, tiny_data):
     fit(2)
     fresh = small()
+    untrained = predict(fresh, tiny_data[0])
     result = fit(3, fresh)
-    np.testing.assert_allclose(predict(fresh, tiny_data[0]), predict(result.model, tiny_data[0]), atol=1e-6)
+    learned = predict(fresh, tiny_data[0])
+    assert np.abs(learned - untrained).max() > 0.01
+    np.testing.assert_allclose(learned, predict(result.model, tiny_data[0]), atol=1e-6)
+    accuracy = (learned[105:].argmax(axis=1) == tiny_data[1][105:]).mean()
+    assert accuracy == pytest.approx(result.history["val_accuracy"].max(), abs=1e-5)
+
+
+def test_features_on_disk_are_never_loaded_as_a_whole(small):
+    kept = compute(split_frozen(small())[0], IMAGES, progress=False)
+    assert training.as_input(kept) is kept
+    assert training._content(kept) == f"{Path(kept.filename).stem} {kept.shape}"
+    fed = training._fed((kept, np.zeros(20)), (kept, np.zeros(20)), 8, 0, 0)
+    assert all(isinstance(fed[part], keras.utils.PyDataset) for part in ("x", "validation_data"))
 
 
 def test_other_frozen_weights_start_anew(fit, small):
