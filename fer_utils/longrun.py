@@ -155,8 +155,8 @@ class LongRun:
             return
         stored = json.loads(path.read_text())
         for name, value in json.loads(json.dumps(dataclasses.asdict(self.plan))).items():
-            if name not in ("steps", "decay_from") and stored[name] != value:
-                raise ValueError(f"the run in {self.folder} was started with {name}={stored[name]}, not {value}")
+            if name not in ("steps", "decay_from") and stored.get(name) != value:
+                raise ValueError(f"the run in {self.folder} was started with {name}={stored.get(name)}, not {value}")
 
     def _write_plan(self):
         text = json.dumps(dataclasses.asdict(self.plan), indent=1) + "\n"

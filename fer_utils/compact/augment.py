@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE
+from fer_utils.labels import IMAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def distorted(images, size, generator, distortion=Distortion()):  # noqa: B008 -
     return result
 
 
-def training_batch(images, labels, size, generator, distortion=Distortion()):  # noqa: B008
+def training_batch(images, targets, size, generator, distortion=Distortion()):  # noqa: B008
     """Return one batch ready for the network: changed faces and the probabilities to learn.
 
     Args:
         images: uint8 (n, 48, 48).
-        labels: integers (n,) in 0..6.
+        targets: float32 (n, 7), the probabilities to learn; rows that sum to 1.
         size: height and width in pixels that the network is shown.
         generator: a numpy.random.Generator.
         distortion: how far to go.
@@ -84,7 +84,6 @@ def training_batch(images, labels, size, generator, distortion=Distortion()):  #
         (float32 (n, size, size, 1) in 0..255, float32 (n, 7), each row of which sums to 1).
     """
     faces = distorted(images, size, generator, distortion).astype(np.float32)[..., np.newaxis]
-    targets = np.eye(len(EMOTIONS), dtype=np.float32)[labels]
     if distortion.mixup and generator.random() < distortion.mixed:
         partner = generator.permutation(len(faces))
         share = np.float32(generator.beta(distortion.mixup, distortion.mixup))

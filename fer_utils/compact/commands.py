@@ -36,6 +36,10 @@ def compact(
     dtype: Annotated[
         str, typer.Option(help="auto, float32 or mixed_bfloat16; auto takes bfloat16 where the processor has it.")
     ] = "auto",
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin with a finished model and learn from its answers too: 'shipped', or a run's folder."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for compact.npz and compact.onnx.  [default: the run's folder]")
     ] = None,
@@ -59,19 +63,25 @@ def compact(
 
     load_keras()
     from fer_utils.compact.finish import finish
-    from fer_utils.compact.train import Plan, Run
+    from fer_utils.compact.start import Start
+    from fer_utils.compact.train import SECOND_TRAINING, Plan, Run
     from fer_utils.training import choose_precision
 
+    finished = Start(start) if start else None
+    if finished:
+        # The same pictures stay held out, or they would be validated on by a network that knows them.
+        validation = finished.about.get("validation_split", validation)
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
     plan = Plan(
         steps=epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
         warmup=min(2 * per_epoch, 400), validation_split=validation, dtype=choose_precision(dtype),
+        **(SECOND_TRAINING | finished.settings if finished else {}),
     )  # fmt: skip
     if decay_from is not None and decay_from >= plan.steps:
         raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")
     try:
-        run = Run(run_dir, images, labels, plan)
+        run = Run(run_dir, images, labels, plan, finished)
     except ValueError as error:
         if isinstance(error, UserError):
             raise

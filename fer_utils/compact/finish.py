@@ -1,7 +1,7 @@
 """What follows the training of the compact model: temperature, files, scores, and one record of it all."""
 
+import dataclasses
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_utils.calibration import fit_temperature, mirror_averaged, negative_log_likelihood, with_temperature
+from fer_utils.compact.augment import Distortion
 from fer_utils.compact.export import divide_logits, folded_weights, save_compact
 from fer_utils.compact.shipped import ONNX_FILE, ShippedModel
 from fer_utils.compact.train import LABEL_SMOOTHING, NORM_MOMENTUM, Run
@@ -19,7 +20,7 @@ from fer_utils.results import record
 from fer_utils.training import TrainedRun
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _WholeRun(TrainedRun):
     """A run whose averaged last weights are used, whatever the validation accuracy on the way."""
 
@@ -52,6 +53,9 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "network": {"stem": plan.stem, "widths": list(plan.widths), "blocks": plan.blocks, "dropout": plan.dropout},
         "temperature": round(temperature, 4),
         "seed": plan.seed,
+        "split_seed": plan.seed if plan.split_seed is None else plan.split_seed,
+        "validation_split": plan.validation_split,
+        "start": plan.start,
         "steps": plan.steps,
         "trained_on": "FER-2013 Training" if not dataset.is_sample else "the embedded sample of generated faces",
         "n_training": len(run.labels),
@@ -79,7 +83,9 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "seed": plan.seed, "steps": plan.steps, "batch_size": plan.batch_size, "learning_rate": plan.learning_rate,
         "decay_from": plan.whole_from - 1, "weight_decay": plan.weight_decay, "dtype": plan.dtype,
         "window": plan.window, "validation_split": plan.validation_split, "label_smoothing": LABEL_SMOOTHING,
-        "norm_momentum": NORM_MOMENTUM, "temperature": temperature, "calibration": calibration,
+        "norm_momentum": NORM_MOMENTUM, "start": plan.start, "trust": plan.trust,
+        "distortion": dataclasses.asdict(Distortion(**plan.distortion)),
+        "temperature": temperature, "calibration": calibration,
         "processor": platform.processor() or platform.machine(), **about["network"],
     }  # fmt: skip
     record(

@@ -56,6 +56,26 @@ def test_folding_the_normalisation_changes_no_answer(trained, faces):
     assert not any(layer.name.endswith("_norm") for layer in plain.layers)
 
 
+def test_a_folded_network_gets_its_normalisation_back_without_changing_its_answers(saved, trained, faces):
+    from fer_utils.compact.start import unfolded_weights
+    from fer_utils.models import compact_cnn
+
+    network = compact_cnn(**NETWORK)
+    plain = load_shipped(saved / "compact.npz")
+    network.set_weights(unfolded_weights(plain, network, faces, temperature=1.7))
+    x = faces[..., None].astype("float32")
+    # Half precision was lost on the way, no more.
+    assert np.allclose(network.predict(x, verbose=0), trained.predict(x, verbose=0), atol=2e-3)
+    # With the running statistics of these very pictures, a training pass normalises by the same numbers.
+    inside = network.get_layer("stem_conv").output
+    import keras
+
+    stem = keras.ops.convert_to_numpy(keras.Model(network.inputs, inside)(x))
+    norm = network.get_layer("stem_norm")
+    assert np.allclose(keras.ops.convert_to_numpy(norm.moving_mean), stem.mean(axis=(0, 1, 2)), atol=1e-3)
+    assert np.allclose(keras.ops.convert_to_numpy(norm.moving_variance), stem.var(axis=(0, 1, 2)), rtol=1e-2)
+
+
 def test_keras_and_onnx_runtime_agree(saved, faces):
     keras_answer = load_shipped(saved / "compact.npz").predict(faces[..., None], verbose=0)
     onnx_answer = ShippedModel(saved / "compact.onnx").predict_once(faces)

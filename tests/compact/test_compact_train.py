@@ -95,3 +95,38 @@ def test_the_command_trains_calibrates_scores_and_records(tmp_path):
     assert "Going on after step 2 of 2" in again.output
     other = CliRunner().invoke(app, [*arguments, "--seed", "5"])
     assert other.exit_code != 0 and "started with seed=0, not 5" in str(other.exception)
+
+
+def test_a_second_training_begins_where_the_first_ended_and_learns_from_its_answers(tmp_path):
+    from fer_utils.compact.start import Start
+    from fer_utils.compact.train import Plan, Run
+
+    arguments = ["train", "compact", "--data", "sample", "--epochs", "1", "--limit", "150", "--batch-size", "50",
+                 "--validation", "0.3", "--dtype", "float32", "--seed"]  # fmt: skip
+    runner = CliRunner()
+    first = runner.invoke(app, [*arguments, "0", "--run-dir", str(tmp_path / "first")])
+    assert first.exit_code == 0, first.output
+    second = runner.invoke(
+        app, [*arguments, "1", "--run-dir", str(tmp_path / "second"), "--start", str(tmp_path / "first")]
+    )
+    assert second.exit_code == 0, second.output
+    settings = json.loads((tmp_path / "second" / "metrics.json").read_text())["settings"]
+    start = Start(tmp_path / "first")
+    assert settings["start"] == start.fingerprint and settings["trust"] > 0
+    # The same pictures are held out, though the seed is another.
+    images, labels = load_dataset("sample", progress=False).subset("Training")
+    runs = [
+        Run(tmp_path / name, images[:300], labels[:300], Plan(**settings, steps=1, validation_split=0.3), start)
+        for name, settings in (("a", start.settings | {"trust": 0.5}), ("b", start.settings | {"seed": 1}))
+    ]
+    assert np.array_equal(runs[0].validation[0], runs[1].validation[0])
+    # Half of each target is an answer of the finished model.
+    soft = start.answers(runs[0].images, tmp_path / "a")
+    assert np.allclose(runs[0].targets, 0.5 * soft + 0.5 * np.eye(7)[runs[0].labels], atol=1e-5)
+    assert runs[1].targets.max() == 1 and runs[1].targets.sum() == len(runs[1].labels)
+
+
+def test_a_start_that_is_no_model_is_one_clear_line(tmp_path):
+    arguments = ["train", "compact", "--data", "sample", "--limit", "50", "--run-dir", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, [*arguments, "--start", str(tmp_path / "nothing")])
+    assert result.exit_code != 0 and "no such model" in str(result.exception)
