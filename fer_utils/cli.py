@@ -37,14 +37,20 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE that wins over the profile. Repeatable.")
     ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many GPUs of this machine.  [default: $FER_DEVICES, or 1]")
+    ] = None,
 ) -> None:
     """Execute the notebooks and leave notebooks, HTML, metrics and one index.html.
 
     Stops at the first error and shows notebook, cell and traceback. Training that was interrupted goes on
     after its last finished epoch when the same command is given again.
     """
+    from fer_utils.devices import ask_for
     from fer_utils.runner import parse_overrides, run_notebooks
 
+    if devices:
+        ask_for(devices)
     page = run_notebooks(profile, only, out, parse_overrides(parameter or []))
     typer.echo(f"Open {page}")
 

@@ -6,30 +6,44 @@ import os
 import sys
 import tempfile
 
+from fer_utils import devices
+from fer_utils.errors import UserError
+
 
 def load_keras():
     """Import and return Keras, holding back what its backend writes to stderr while it starts.
 
     The messages come from C++ before any setting can silence them, so the file descriptor itself is
-    turned aside. If the import fails, they are shown.
+    turned aside. If the import fails, they are shown. `$FER_DEVICES` says on how many devices models are trained.
+
+    Raises:
+        UserError: if `$FER_DEVICES` asks for more devices than there are.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    n = devices.devices_asked_for()
     with held_stderr():
         keras = importlib.import_module("keras")
+        devices.prepare(n)
         # The first operation writes as well (which processor features are in use).
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
+        devices.use(n)
     return keras
 
 
 @contextlib.contextmanager
 def held_stderr():
-    """Hold back everything written to file descriptor 2, also by C++; show it if an exception passes."""
+    """Hold back everything written to file descriptor 2, also by C++; show it if an exception passes.
+
+    A UserError says itself what is wrong; the messages would bury it.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except UserError:
+            raise
         except BaseException:
             os.dup2(kept, 2)
             held.seek(0)
