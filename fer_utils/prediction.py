@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fer_utils.compact.shipped import ONNX_FILE, SHIPPED, ShippedModel, assets
 from fer_utils.errors import UserError
@@ -229,6 +229,9 @@ def annotate(photo, faces: list[Face], longest: int = 1920) -> Image.Image:
         faces: what an `EmotionDetector` found in it.
         longest: the longer side of the result is at most so many pixels, and at least 480.
     """
+    # Only who looks at a result needs these.
+    from PIL import ImageDraw, ImageFont
+
     photo = open_photo(photo)
     picture = Image.fromarray(photo.pixels)
     enlarge = min(max(1.0, 480 / max(picture.size)), longest / max(picture.size))

@@ -205,9 +205,9 @@ def test_the_shipped_model_is_the_default():
 
 
 def test_no_framework_and_nothing_slow_is_loaded_for_a_prediction(onnx_model):
-    """What each of these would add to the first answer: TensorFlow 4 s or more, the others up to a second each."""
+    """What these would add to the first answer: TensorFlow 4 s or more, most others a part of a second each."""
     slow = ("tensorflow", "keras", "torch", "jax", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "skimage",
-            "statsmodels", "IPython", "ipywidgets", "pillow_heif")  # fmt: skip
+            "statsmodels", "IPython", "ipywidgets", "pillow_heif", "onnx", "PIL.ImageDraw")  # fmt: skip
     code = (
         "import sys\nfrom fer_utils import cli\nfrom fer_utils.prediction import EmotionDetector\nimport numpy\n"
         f"EmotionDetector({str(onnx_model)!r})(numpy.full((300, 300, 3), 128, numpy.uint8))\n"
