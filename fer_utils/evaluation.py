@@ -15,14 +15,25 @@ from fer_utils.labels import EMOTIONS
 CALIBRATION_BINS = 15
 
 
-def predict(model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+def predict(model, images: np.ndarray, batch_size: int = 256, frozen_once: bool = False) -> np.ndarray:
     """Return probabilities float32 (n, 7) of any model of the series, in the order of the images.
 
     Args:
         model: (n, 48, 48, 1) in 0..255 → (n, 7).
         images: uint8 (n, 48, 48).
         batch_size: images at once; it bounds the memory, not the result.
+        frozen_once: use what the frozen layers at the model's beginning made of these images when it was trained
+            with `frozen_once` (see `fer_utils.features`); it is computed and kept if it is not there.
+
+    Raises:
+        UserError: with `frozen_once` if nothing at the model's beginning is frozen.
     """
+    if frozen_once:
+        from fer_utils import features
+
+        frozen, model = features.split_frozen(model)
+        kept = features.compute(frozen, images, min(batch_size, 64))
+        return np.asarray(model.predict(features.batches(kept, np.zeros(len(images)), batch_size), verbose=0))
     return np.asarray(model.predict(np.asarray(images)[..., np.newaxis], batch_size=batch_size, verbose=0))
 
 

@@ -18,3 +18,22 @@ def recorded_experiment(name: str) -> pd.DataFrame | None:
     if path is None or not path.is_file():
         return None
     return pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
+
+
+def recorded_table(name: str, table: str) -> pd.DataFrame | None:
+    """Return one of the tables of an experiment that has several, with its rows and columns in the recorded order.
+
+    Args:
+        name: "leakage_audit".
+        table: "twins", "worth", "contradictions", "label pairs", "policies" or "flagged".
+
+    Returns:
+        None where there is no record of it.
+    """
+    cells = recorded_experiment(name)
+    if cells is None:
+        return None
+    cells = cells[cells["table"] == table]
+    wide = cells.pivot(index="row", columns="column", values="value")
+    wide = wide.loc[cells["row"].unique(), cells["column"].unique()]
+    return wide.rename_axis(index=None, columns=None)

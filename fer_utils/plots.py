@@ -16,6 +16,8 @@ COLOURS = dict(
     zip(EMOTIONS, ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#999999"), strict=True)
 )
 CELL = 1.15
+# Below so many faces, a share says little.
+FEW = 10
 
 
 def _finish(figure: Figure) -> Figure:
@@ -235,7 +237,13 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
     )
     for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
         width = table["high"] - table["low"]
-        ax.bar(table["low"], table["accuracy"], width, align="edge", color="#56B4E9", edgecolor="white", label="right")
+        # Pale where so few faces lie that the height is mostly chance.
+        for few, colour, label in ((False, "#56B4E9", "right"), (True, "#CFE8F7", f"right, fewer than {FEW} faces")):
+            part = (table["n"] < FEW) == few
+            ax.bar(
+                table["low"][part], table["accuracy"][part], width[part], align="edge", color=colour,
+                edgecolor="white", label=label,
+            )  # fmt: skip
         ax.plot(table["confidence"], table["accuracy"], "o", color="#0072B2", ms=3)
         ax.plot([0, 1], [0, 1], "--", color="#555555", lw=1, label="as sure as right")
         for _, row in table.iterrows():
@@ -244,7 +252,7 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes[0, 0].set_ylabel("share of right answers")
-    axes[0, 0].legend(fontsize=8, frameon=False, loc="upper left")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     sns.despine(figure)
     return _finish(figure)
 

@@ -45,3 +45,12 @@ def test_an_unknown_experiment_has_no_record(monkeypatch):
     assert experiments.recorded_experiment("perpetual_motion") is None
     monkeypatch.setattr(experiments, "project_root", lambda: None)
     assert experiments.recorded_experiment("imbalance") is None
+
+
+@pytest.mark.parametrize("name", ["twins", "worth", "contradictions"])
+def test_the_recorded_audit_is_what_its_page_shows(name):
+    text = (project_root() / "benchmarks" / "leakage_audit.md").read_text(encoding="utf-8")
+    table = experiments.recorded_table("leakage_audit", name)
+    for row, cells in table.iterrows():
+        assert f"| {row} | " + " | ".join(map(str, cells)) + " |" in text
+    assert experiments.recorded_table("perpetual_motion", name) is None

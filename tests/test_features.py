@@ -318,3 +318,17 @@ def test_class_weights_reach_the_tail(fit, small):
     plain = fit(1, batch_size=105)
     weighted = fit(1, batch_size=105, name="weighted", class_weight={label: 10.0 for label in range(7)})
     assert weighted.history["loss"].iloc[0] == pytest.approx(10 * plain.history["loss"].iloc[0], rel=0.2)
+
+
+def test_prediction_uses_what_training_kept(fit, small, tiny_data, monkeypatch):
+    images, labels = tiny_data
+    result = fit(2)
+    plain = predict(result.model, images[:105])
+    # The pictures that were trained on are there; nothing may be computed for them.
+    with monkeypatch.context() as patched:
+        patched.setattr(features, "_compute_all", None)
+        kept = predict(result.model, images[:105], frozen_once=True)
+    np.testing.assert_allclose(kept, plain, atol=1e-3)
+    assert kept.shape == (105, 7) and len(np.unique(kept.argmax(axis=1))) > 1
+    new = predict(result.model, images[::-1], frozen_once=True)
+    np.testing.assert_allclose(new, predict(result.model, images[::-1]), atol=1e-3)
