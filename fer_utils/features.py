@@ -41,6 +41,8 @@ def split_frozen(model):
 
     Layers without weights, such as pooling, go with the frozen ones; layers that draw random numbers in training, such
     as dropout or augmentation, do not. A backbone that is a layer of the model is cut inside if part of it is frozen.
+    Where the tail begins with batch normalisation and average pooling, as notebook 06's head does, the frozen part ends
+    in two numbers a channel, which is all that these need (see `fer_utils.pooled_normalisation`).
 
     Args:
         model: a functional or sequential keras.Model with one input and one output.
@@ -75,7 +77,9 @@ def split_frozen(model):
     if not frozen.weights:
         # Resizing and rescaling alone are not worth keeping: their answers are larger than the pictures.
         raise UserError(_nothing_frozen((after_inside or after).operation))
-    return frozen, tail
+    from fer_utils.pooled_normalisation import shorten
+
+    return shorten(frozen, tail)
 
 
 def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = True) -> np.ndarray:

@@ -252,7 +252,8 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes[0, 0].set_ylabel("share of right answers")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside upper center", ncols=3)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     sns.despine(figure)
     return _finish(figure)
 

@@ -90,7 +90,7 @@ def test_frozen_backbone_takes_the_pooling_along(vgg16):
 def test_resnet_is_cut_before_its_normalisation_or_its_last_stage(resnet):
     model = models.resnet50_classifier(resnet, 48)
     resnet.trainable = False
-    assert check_cut(model)[0].output_shape == (None, 2, 2, 2048)
+    assert check_cut(model)[0].output_shape == (None, 2, 2048), "two numbers a channel, not a map"
     resnet.trainable = True
     for layer in resnet.layers:
         layer.trainable = layer.name.startswith(("conv5_", "post_"))
