@@ -14,8 +14,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from fer_utils.errors import UserError
+from fer_utils.precision import choose_precision, why_precision
 
-BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+__all__ = [
+    "TrainedRun", "as_input", "choose_precision", "describe_layers", "environment", "forget", "join_stages", "train",
+    "why_precision",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class TrainedRun:
     """What training gives back.
 
     Attributes:
-        model: the keras.Model, not compiled, with the weights of the epoch that was best on the validation part.
+        model: the keras.Model, not compiled, with the weights of the epoch that was best on the validation part, and
+            without augmentation in front.
         history: one row an epoch (index 1, 2, …): loss, accuracy, val_loss, val_accuracy, seconds.
         folder: where model.keras, history.json and settings.json lie.
     """
@@ -41,27 +46,6 @@ class TrainedRun:
     def seconds(self) -> float:
         """Seconds spent in training epochs, over all restarts."""
         return float(self.history["seconds"].sum())
-
-
-def choose_precision(wanted: str = "auto") -> str:
-    """Set Keras's number format for computation and return its name.
-
-    Args:
-        wanted: "float32", "mixed_bfloat16", or "auto": mixed_bfloat16 where the processor or a GPU has
-            instructions for it, else float32.
-    """
-    import keras
-
-    if wanted == "auto":
-        wanted = "mixed_bfloat16" if _has_bfloat16() else "float32"
-    keras.config.set_dtype_policy(wanted)
-    return wanted
-
-
-def _has_bfloat16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
-    return any(flag in flags for flag in BF16_FLAGS)
 
 
 def as_input(images: np.ndarray) -> np.ndarray:
@@ -167,13 +151,16 @@ def _on_disk(images: np.ndarray) -> bool:
 
 
 def _best_model(best: Path, tail, whole):
-    """Return the model with its best weights, and leave it in model.keras without the optimizer's state.
+    """Return the model with its best weights, and leave it in model.keras without what only training needs.
 
-    That state is two thirds of the file and of no use to a reader.
+    The optimizer's state is two thirds of the file and of no use to a reader. Without the augmentation, which does
+    nothing at prediction time, any Keras can open the file.
     """
     import keras
 
-    model = keras.models.load_model(best, compile=False)
+    from fer_utils.augmentation import without_augmentation
+
+    model = without_augmentation(keras.models.load_model(best, compile=False))
     if whole is None:
         _save_model(model, best)
         return model
@@ -196,8 +183,7 @@ def join_stages(first: TrainedRun, second: TrainedRun) -> TrainedRun:
     history = pd.concat([first.history, second.history], ignore_index=True)
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
     if first.history["val_accuracy"].max() >= second.history["val_accuracy"].max():
-        shutil.copyfile(first.folder / "model.keras", second.folder / "building-model.keras")
-        (second.folder / "building-model.keras").replace(second.folder / "model.keras")
+        _duplicate(first.folder / "model.keras", second.folder / "model.keras")
     # From the file and not from `first.model`: that very object may be what the second stage trained on.
     model = keras.models.load_model(second.folder / "model.keras", compile=False)
     return TrainedRun(model, history, second.folder)
@@ -303,6 +289,22 @@ def _save_model(model, path: Path) -> None:
     building.replace(path)
 
 
+def _duplicate(source: Path, target: Path) -> None:
+    """Give a saved model a second name, without writing it again where the file system can do that.
+
+    Neither name ever sees what is saved under the other: a file that is saved anew takes the place of the old one.
+    """
+    building = target.with_name(f"building-{target.name}")
+    building.unlink(missing_ok=True)
+    try:
+        os.link(source, building)
+    except OSError:
+        shutil.copyfile(source, building)
+    building.replace(target)
+    # Replacing does nothing if both are names of one file already.
+    building.unlink(missing_ok=True)
+
+
 def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience: int | None):
     """Return a callback that saves the model, the best model and the history after each epoch."""
     import keras
@@ -321,8 +323,7 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
             _save_model(self.model, folder / "checkpoint.keras")
             best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
             if best == len(self.rows) - 1:
-                shutil.copyfile(folder / "checkpoint.keras", folder / "building-model.keras")
-                (folder / "building-model.keras").replace(best_file)
+                _duplicate(folder / "checkpoint.keras", best_file)
             # The history goes last: it is what says that the epoch is done.
             _write_json(folder / "history.json", self.rows)
             if patience is not None and len(self.rows) - 1 - best >= patience:

@@ -1,12 +1,34 @@
-"""The augmentation acts in training, and only there."""
+"""The augmentation acts in training, and only there; the one layer does what the five do."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fer_utils import augmentation, evaluation
 from fer_utils.quiet import load_keras
 
 keras = load_keras()
+
+SETTINGS = {"rotation": 40, "shift": 0.2, "shear": 0.2, "zoom": 0.2, "flip": True}
+# What `affine_matrices` takes for "nothing happens".
+AT_REST = {
+    "angle": 0, "shift_x": 0, "shift_y": 0, "direction": -1, "shear_x": -1, "shear_y": -1, "zoom_x": 0, "zoom_y": 0,
+    "mirrored": 1,
+}  # fmt: skip
+FILLED = {"fill_mode": "nearest", "dtype": "float32"}
+PINNED = {
+    "rotation": (lambda: keras.layers.RandomRotation((30 / 360, 30 / 360), **FILLED), {"angle": 0.75}),
+    "shift": (
+        lambda: keras.layers.RandomTranslation((0.1, 0.1), (0.15, 0.15), **FILLED), {"shift_x": 0.75, "shift_y": 0.5},
+    ),
+    "shear": (
+        # With this seed the slant is positive, which Keras draws even where the size is given.
+        lambda: keras.layers.RandomShear((0.1, 0.1), (0.15, 0.15), seed=3, **FILLED), {"shear_x": 0, "shear_y": 0.5},
+    ),
+    "zoom": (
+        lambda: keras.layers.RandomZoom((0.1, 0.1), (-0.15, -0.15), **FILLED), {"zoom_x": -0.75, "zoom_y": 0.5},
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,6 +67,89 @@ def test_flip_mirrors_left_and_right(faces):
         assert np.array_equal(result, plain) or np.array_equal(result, mirror)
 
 
+def ramps(n=1):
+    """Pictures whose two channels say where each pixel comes from: x and y. float32 (n, 48, 48, 2)."""
+    y, x = np.mgrid[:48, :48].astype("float32")
+    return np.repeat(np.stack([x, y], axis=-1)[np.newaxis], n, axis=0)
+
+
+def warp(pictures, **drawn):
+    from fer_utils.random_affine import affine_matrices
+
+    matrix = keras.ops.convert_to_numpy(
+        affine_matrices(np.array([list({**AT_REST, **drawn}.values())], "float32"), 48, 48, **SETTINGS)
+    )
+    return keras.ops.convert_to_numpy(
+        keras.ops.image.affine_transform(pictures, matrix.reshape(1, 9)[:, :8], fill_mode="nearest")
+    )
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_each_map_is_that_of_keras_layer(name):
+    build, drawn = PINNED[name]
+    expected = apply(build(), ramps())
+    assert np.abs(expected - ramps()).max() > 2, "something moves"
+    np.testing.assert_allclose(warp(ramps(), **drawn), expected, atol=1e-3)
+
+
+def test_mirrored_map_mirrors():
+    np.testing.assert_allclose(warp(ramps(), mirrored=-1), ramps()[:, :, ::-1], atol=1e-4)
+
+
+def test_the_maps_are_composed_in_the_order_of_the_layers():
+    expected = ramps()
+    for build, _ in PINNED.values():
+        expected = apply(build(), expected)
+    drawn = {key: value for _, values in PINNED.values() for key, value in values.items()}
+    inside = np.s_[:, 20:28, 20:28]
+    np.testing.assert_allclose(warp(ramps(), **drawn)[inside], expected[inside], atol=1e-3)
+
+
+def where_from(layer, n=3000):
+    """Return what a layer's random maps do at the middle of a picture: place and four slopes, float (n, 6)."""
+    changed = apply(layer, ramps(n))
+    middle, right, below = changed[:, 23, 23], changed[:, 23, 24], changed[:, 24, 23]
+    return np.concatenate([middle, right - middle, below - middle], axis=1)
+
+
+@pytest.mark.parametrize("name", ["rotation", "shift", "shear", "zoom", "flip", "all"])
+def test_the_one_layer_draws_as_the_layers_shown_do(name):
+    keras.utils.set_random_seed(1)
+    shown = augmentation.transformations()
+    chain = keras.Sequential(list(shown.values()) if name == "all" else [shown[name]])
+    nothing = {} if name == "all" else {key: 0 for key in SETTINGS if key != name}
+    ours = where_from(augmentation.augmenter(seed=2, **nothing))
+    theirs = where_from(chain)
+    assert ours.std(axis=0).max() > 0.1
+    for mine, expected in zip(ours.T, theirs.T, strict=True):
+        # Rounded, so that a constant is one on both sides.
+        assert stats.ks_2samp(mine.round(3), expected.round(3)).pvalue > 1e-3
+
+
+def test_the_picture_is_interpolated_once(faces):
+    def sharpness(pictures):
+        return float(np.square(np.diff(pictures, axis=1)[:, 12:36, 12:36]).mean())
+
+    noise = np.random.default_rng(0).uniform(0, 255, (64, 48, 48, 1)).astype("float32")
+    chain = keras.Sequential(list(augmentation.transformations().values()))
+    assert sharpness(apply(augmentation.augmenter(seed=0), noise)) > 1.5 * sharpness(apply(chain, noise))
+
+
+def test_computes_in_float32_whatever_the_network_does(faces):
+    before = keras.config.dtype_policy()
+    expected = apply(augmentation.augmenter(seed=1), faces)
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        np.testing.assert_array_equal(apply(augmentation.augmenter(seed=1), faces), expected)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_uint8_pictures_of_any_size():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 1)).astype(np.uint8)
+    assert apply(augmentation.augmenter(seed=1), pictures).shape == pictures.shape
+
+
 def test_seeded(faces):
     first, again, other = (apply(augmentation.augmenter(seed), faces) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -59,9 +164,17 @@ def test_model_shares_weights_and_predicts_without_augmentation(tiny_model, face
     assert augmented.count_params() == model.count_params()
 
 
+def test_network_is_found_behind_the_augmentation(tiny_model):
+    model = tiny_model(compiled=False)
+    assert augmentation.without_augmentation(augmentation.with_augmentation(model)) is model
+    assert augmentation.without_augmentation(model) is model
+
+
 def test_augmented_model_can_be_saved_and_loaded(tiny_model, tmp_path, faces):
     augmented = augmentation.with_augmentation(tiny_model(compiled=False), seed=0)
     augmented.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     images = faces[..., 0].astype(np.uint8)
     np.testing.assert_allclose(evaluation.predict(loaded, images), evaluation.predict(augmented, images), atol=1e-6)
+    layers = [model.get_layer("augmentation") for model in (loaded, augmented)]
+    assert layers[0].get_config() == layers[1].get_config()

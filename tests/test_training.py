@@ -1,6 +1,7 @@
 """Training goes on where it stopped, and keeps the best epoch."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -125,6 +126,61 @@ def test_patience_stops_and_a_stopped_run_is_finished(fit, tiny_model, capsys):
     assert "loaded instead" in capsys.readouterr().out
 
 
+def test_augmented_run_goes_on_and_any_keras_opens_its_model(fit, tiny_model, tmp_path, capsys):
+    from fer_utils.augmentation import with_augmentation
+    from fer_utils.quiet import load_keras
+
+    def augmented():
+        model = with_augmentation(tiny_model(compiled=False), seed=0)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    fit(1, model=augmented())
+    result = fit(2, model=augmented())
+    assert "going on after epoch 1 of 2" in capsys.readouterr().out
+    assert len(fit(2, model=augmented()).history) == 2
+    assert "loaded instead" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive:
+        assert b"fer_utils" not in archive.read("config.json")
+    images = np.zeros((2, 48, 48, 1))
+    expected = load_keras().models.load_model(tmp_path / "run" / "model.keras").predict(images, verbose=0)
+    np.testing.assert_array_equal(result.model.predict(images, verbose=0), expected)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_for_a_model_survives_the_next_saving(tmp_path, monkeypatch, links):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    if not links:
+        monkeypatch.setattr(training.os, "link", refuse)
+    first, best = tmp_path / "checkpoint.keras", tmp_path / "model.keras"
+    for text in ("epoch 1", "epoch 2"):
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(first)
+        for _ in range(2):
+            training._duplicate(first, best)
+        assert best.read_text() == text
+        assert first.samefile(best) == links, "written once where the file system allows it"
+    (tmp_path / "new").write_text("epoch 3")
+    (tmp_path / "new").replace(first)
+    assert best.read_text() == "epoch 2"
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.keras", "model.keras"}
+
+
+def test_best_model_is_not_written_a_second_time_each_epoch(fit, monkeypatch):
+    same = []
+    duplicate = training._duplicate
+
+    def watched(source, target):
+        duplicate(source, target)
+        same.append(source.samefile(target))
+
+    monkeypatch.setattr(training, "_duplicate", watched)
+    fit(2)
+    assert same and all(same)
+
+
 def test_epochs_must_be_positive(fit):
     with pytest.raises(UserError, match="EPOCHS must be at least 1"):
         fit(0)
@@ -162,15 +218,3 @@ def test_stages_are_joined_and_the_better_one_kept(tiny_data, tiny_model, tmp_pa
 def test_environment_names_versions_and_backend():
     found = training.environment()
     assert found["versions"]["keras"] and found["versions"][found["backend"]]
-
-
-def test_precision_by_name():
-    from fer_utils.quiet import load_keras
-
-    keras = load_keras()
-    before = keras.config.dtype_policy()
-    try:
-        assert training.choose_precision("mixed_bfloat16") == "mixed_bfloat16" == keras.config.dtype_policy().name
-        assert training.choose_precision("auto") in ("mixed_bfloat16", "float32")
-    finally:
-        keras.config.set_dtype_policy(before)
