@@ -6,6 +6,12 @@ import sys
 import pytest
 
 HEAVY = ("tensorflow", "keras", "torch", "jax")
+# What asks for help must not wait for these either.
+SLOW = ("numpy", "cv2", "PIL", "pandas", "scipy", "sklearn", "matplotlib", "onnxruntime")
+HELP = """
+from fer_utils.cli import app
+app(["--help"], standalone_mode=False)
+"""
 
 
 @pytest.mark.parametrize(
@@ -22,6 +28,19 @@ def test_no_framework_is_loaded(statement):
     code = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("statement", ["import fer_utils", HELP])
+def test_the_package_and_the_help_are_there_at_once(statement):
+    """Half a second of processor time, the start of Python included; waiting for other programs is not counted."""
+    code = (
+        f"{statement}\nimport sys, time\nspent = time.process_time()\n"
+        f"print([name for name in {HEAVY + SLOW} if name in sys.modules], spent)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, spent = found.stdout.splitlines()[-1].rsplit(" ", 1)
+    assert loaded == "[]" and float(spent) < 0.5
+    assert ("predict" in found.stdout) == (statement == HELP)
 
 
 def test_keras_starts_without_a_word_on_stderr():
