@@ -3,8 +3,8 @@
 The photograph is NASA's portrait of Eileen Collins, as scikit-image carries it: one face. The Keras script is what most
 tutorials show: OpenCV's Haar cascade finds the face, `model.predict` names it; its model is the compact one, the same
 as ours. The package fer brings a Haar cascade and a network of 58 thousand parameters, by default quantised and run
-through TensorFlow Lite. It needs other versions of some packages than this project: install `fer`, `moviepy<2` and
-`setuptools<80` into an environment of their own, and name its interpreter in `$FER_PACKAGE_PYTHON`.
+through TensorFlow Lite. It needs other versions of some packages than this project: install `fer`, `tensorflow`,
+`moviepy<2` and `setuptools<80` into an environment of their own, and name its interpreter in `$FER_PACKAGE_PYTHON`.
 """
 
 import os
