@@ -10,6 +10,7 @@ import typer
 from fer_utils.compact.commands import app as train_app
 from fer_utils.errors import UserError
 from fer_utils.sample.commands import app as sample_app
+from fer_utils.sweep_command import sweep
 
 app = typer.Typer(
     help="Learn facial-expression recognition on FER-2013: run the notebooks, look at data, predict, evaluate.",
@@ -63,6 +64,9 @@ def refresh(
     from fer_utils.runner import refresh_notebooks
 
     refresh_notebooks(only)
+
+
+app.command()(sweep)
 
 
 @data_app.command("info")

@@ -67,18 +67,13 @@ def run_notebooks(
         UserError: if a name is unknown. Nothing has run then.
         NotebookFailed: at the first cell that raises; what ran before is kept and reported.
     """
-    parameters = read_profile(profile)
-    notebooks = find_notebooks(only)
-    overrides = _with_absolute_data(overrides or {})
-    check_profile(parameters, overrides, notebooks)
-    out = Path(out) if out else notebook_folder().parent / "runs" / profile
-    out = out.resolve()
+    out = (Path(out) if out else notebook_folder().parent / "runs" / profile).resolve()
+    plan = plan_run(profile, only, out, overrides)
     (out / "runs").mkdir(parents=True, exist_ok=True)
-    done = _earlier_runs(out)
-    with tqdm(total=len(notebooks), desc="notebooks", unit="notebook", disable=not progress) as bar:
-        for notebook in notebooks:
+    done = earlier_runs(out)
+    with tqdm(total=len(plan), desc="notebooks", unit="notebook", disable=not progress) as bar:
+        for notebook, values in plan.items():
             bar.set_description(notebook.stem)
-            values = parameters_for(notebook, parameters, {"OUTPUT_DIR": str(out / "runs"), **overrides})
             run = _run_one(notebook, out, values, bar if progress else None)
             done[notebook.stem] = run
             _save_runs(out, done)
@@ -87,6 +82,26 @@ def run_notebooks(
                 write_report(out, profile, list(done.values()))
                 raise NotebookFailed(run.error)
     return write_report(out, profile, list(done.values()))
+
+
+def plan_run(
+    profile: str, only: list[str] | None, out: Path, overrides: dict | None = None
+) -> dict[Path, dict[str, object]]:
+    """Return the notebooks that `run_notebooks` would execute, in order, each with the parameters it would get.
+
+    Args:
+        profile, only, overrides: as for `run_notebooks`.
+        out: the absolute folder to write to.
+
+    Raises:
+        UserError: if a name is unknown.
+    """
+    parameters = read_profile(profile)
+    notebooks = find_notebooks(only)
+    overrides = _with_absolute_data(overrides or {})
+    check_profile(parameters, overrides, notebooks)
+    overrides = {"OUTPUT_DIR": str(out / "runs"), **overrides}
+    return {notebook: parameters_for(notebook, parameters, overrides) for notebook in notebooks}
 
 
 def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> None:
@@ -182,7 +197,7 @@ def _write_html(content: nbformat.NotebookNode, path: Path) -> None:
     path.write_text(html, encoding="utf-8")
 
 
-def _earlier_runs(out: Path) -> dict[str, NotebookRun]:
+def earlier_runs(out: Path) -> dict[str, NotebookRun]:
     """Return what already ran into this folder, so that `--only 05` completes a report instead of replacing it."""
     try:
         rows = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
