@@ -8,6 +8,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 from statsmodels.stats.proportion import proportion_confint
+from tqdm.auto import tqdm
 
 from fer_utils.errors import UserError
 from fer_utils.labels import EMOTIONS
@@ -33,8 +34,24 @@ def predict(model, images: np.ndarray, batch_size: int = 256, frozen_once: bool 
 
         frozen, model = features.split_frozen(model)
         kept = features.compute(frozen, images, min(batch_size, 64))
-        return np.asarray(model.predict(features.batches(kept, np.zeros(len(images)), batch_size), verbose=0))
-    return np.asarray(model.predict(np.asarray(images)[..., np.newaxis], batch_size=batch_size, verbose=0))
+        data = {"x": features.batches(kept, np.zeros(len(images)), batch_size)}
+    else:
+        data = {"x": np.asarray(images)[..., np.newaxis], "batch_size": batch_size}
+    return np.asarray(model.predict(**data, verbose=0, callbacks=_progress(len(images), batch_size)))
+
+
+def _progress(n: int, batch_size: int) -> list:
+    """Return the Keras callback that shows a bar once predicting has taken two seconds; none for a single batch."""
+    if n <= batch_size:
+        return []
+    import keras
+
+    bar = tqdm(total=-(-n // batch_size), desc="predicting", unit="batch", delay=2, leave=False)
+    return [
+        keras.callbacks.LambdaCallback(
+            on_predict_batch_end=lambda batch, logs: bar.update(), on_predict_end=lambda logs: bar.close()
+        )
+    ]
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:

@@ -37,7 +37,8 @@ def edge_features(images: np.ndarray) -> np.ndarray:
     """
     size = (IMAGE_SIZE, IMAGE_SIZE)
     descriptor = cv2.HOGDescriptor(_winSize=size, _blockSize=(16, 16), _blockStride=(8, 8), _cellSize=(8, 8), _nbins=9)
-    return np.stack([descriptor.compute(np.ascontiguousarray(image)) for image in images]).reshape(len(images), -1)
+    shown = tqdm(images, "edges", unit="image", delay=2, leave=False)
+    return np.stack([descriptor.compute(np.ascontiguousarray(image)) for image in shown]).reshape(len(images), -1)
 
 
 def cross_validated_probabilities(

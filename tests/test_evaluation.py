@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from tqdm import tqdm
 
 from fer_utils import evaluation
 from fer_utils.errors import UserError
@@ -83,3 +84,12 @@ def test_predict_keeps_the_order(tiny_data, tiny_model):
     alone = evaluation.predict(model, images[77:78])
     assert together.shape == (140, 7)
     np.testing.assert_allclose(together[77], alone[0], atol=1e-5)
+
+
+def test_predicting_in_many_batches_shows_a_bar_on_stderr(monkeypatch, capsys, tiny_model, tiny_data):
+    monkeypatch.setattr(evaluation, "tqdm", lambda *values, delay, **named: tqdm(*values, **named))
+    assert evaluation.predict(tiny_model(), tiny_data[0], batch_size=32).shape == (140, 7)
+    out, err = capsys.readouterr()
+    assert out == "" and "predicting" in err and "5/5" in err
+    evaluation.predict(tiny_model(), tiny_data[0])
+    assert capsys.readouterr() == ("", "")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from tqdm.auto import tqdm
 
 HOG = {"_winSize": (48, 48), "_blockSize": (16, 16), "_blockStride": (8, 8), "_cellSize": (8, 8), "_nbins": 9}
 
@@ -61,7 +62,7 @@ def nearest(queries, references, describe, chunk=1000):
     stored = describe(references)
     lengths = np.square(stored).sum(axis=1)
     distances, positions = [], []
-    for start in range(0, len(queries), chunk):
+    for start in tqdm(range(0, len(queries), chunk), "nearest real faces", delay=2, leave=False):
         best = np.minimum(
             *[
                 np.square(part[start : start + chunk]).sum(axis=1)[:, None]
@@ -89,7 +90,7 @@ def near_pairs(images, limit, describe=pixel_vectors, chunk=1000):
     """Return the positions of images that lie closer than `limit` to an earlier one or its mirror image."""
     straight, mirrored = describe(images), describe(images[:, :, ::-1])
     later = []
-    for start in range(0, len(images), chunk):
+    for start in tqdm(range(0, len(images), chunk), "near pairs", delay=2, leave=False):
         part = straight[start : start + chunk]
         squared = 2.0 - 2.0 * np.maximum(part @ straight.T, part @ mirrored.T)
         position = np.arange(start, start + len(part))[:, None]
@@ -113,7 +114,7 @@ def typicality(images, training, neighbours=5, chunk=500):
     """
     straight, mirrored, stored = shape_vectors(images), shape_vectors(images[:, :, ::-1]), shape_vectors(training)
     scores = []
-    for start in range(0, len(images), chunk):
+    for start in tqdm(range(0, len(images), chunk), "typicality", delay=2, leave=False):
         similar = np.maximum(*[part[start : start + chunk] @ stored.T for part in (straight, mirrored)])
         scores.append(np.partition(similar, -neighbours, axis=1)[:, -neighbours:].mean(axis=1))
     return np.concatenate(scores)
