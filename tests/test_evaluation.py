@@ -87,7 +87,7 @@ def test_predict_keeps_the_order(tiny_data, tiny_model):
 
 
 def test_predicting_in_many_batches_shows_a_bar_on_stderr(monkeypatch, capsys, tiny_model, tiny_data):
-    monkeypatch.setattr(evaluation, "tqdm", lambda *values, delay, **named: tqdm(*values, **named))
+    monkeypatch.setattr(evaluation, "tqdm", lambda *values, delay, **named: tqdm(*values, mininterval=0, **named))
     assert evaluation.predict(tiny_model(), tiny_data[0], batch_size=32).shape == (140, 7)
     out, err = capsys.readouterr()
     assert out == "" and "predicting" in err and "5/5" in err
