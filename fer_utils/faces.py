@@ -208,7 +208,8 @@ def without_prelu(model: bytes) -> bytes:
     Args:
         model: the content of an `.onnx` file.
     """
-    return _with_fields(model, GRAPH, lambda graph: [(GRAPH, _with_fields(graph, NODE, _nodes))])
+    # A view, because the weights would otherwise be copied again and again.
+    return _with_fields(memoryview(model), GRAPH, lambda graph: [(GRAPH, _with_fields(graph, NODE, _nodes))])
 
 
 # Numbers of fields in onnx.proto: ModelProto.graph, GraphProto.node, NodeProto.input, output, op_type.
@@ -222,7 +223,7 @@ def _nodes(node):
         return [(NODE, node)]
     x, slope = (content for number, content in fields if number == INPUT)
     (y,) = (content for number, content in fields if number == OUTPUT)
-    above, below, scaled = (y + ending for ending in (b"/above", b"/below", b"/scaled"))
+    above, below, scaled = (bytes(y) + ending for ending in (b"/above", b"/below", b"/scaled"))
     return [
         (NODE, b"".join(_field(*field) for field in [*((INPUT, name) for name in names), (OUTPUT, to), (OPERATOR, by)]))
         for by, names, to in (
@@ -274,4 +275,4 @@ def _field(number, content):
             head.append(value & 127 | 128)
             value >>= 7
         head.append(value)
-    return bytes(head) + content
+    return b"".join((head, content))
