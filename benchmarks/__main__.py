@@ -1,6 +1,5 @@
-"""`python -m benchmarks` measures everything and writes benchmarks/README.md; `python -m benchmarks opening` prints one."""
+"""`python -m benchmarks` measures everything and writes README.md beside it; `python -m benchmarks opening` prints one."""
 
-import importlib
 import multiprocessing
 import os
 import platform
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.side_by_side import rows_of
 from fer_utils.dataset import find_source, load_dataset
 
 MODULES = ("opening", "augmenting", "training_step", "frozen", "predicting", "memory")
@@ -26,11 +26,6 @@ another machine.
 | what | the plain way | ours | plain | ratio (spread) | pairs |
 |---|---|---|---|---|---|
 """
-
-
-def rows_of(name: str) -> list[str]:
-    """Measure one module and return its lines of the table."""
-    return [comparison.row() for comparison in importlib.import_module(f"benchmarks.{name}").measure()]
 
 
 def measured_on() -> str:
