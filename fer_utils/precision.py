@@ -97,8 +97,8 @@ def _choose() -> tuple[str, str]:
             building = path.with_suffix(f".{os.getpid()}")
             building.write_text(json.dumps({"speedup": round(speedup, 3)}), encoding="utf-8")
             building.replace(path)
-    chosen = "mixed_bfloat16" if speedup >= WORTH_IT else "float32"
-    return chosen, f"a convolution with 16-bit numbers was measured to be {speedup:.1f} times as fast"
+    chosen, only = ("mixed_bfloat16", "") if speedup >= WORTH_IT else ("float32", "only ")
+    return chosen, f"a convolution with 16-bit numbers was measured to be {only}{speedup:.1f} times as fast"
 
 
 def _has_bfloat16() -> bool:

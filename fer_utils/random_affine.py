@@ -1,8 +1,8 @@
 """Five random transformations as one map: each picture is interpolated a single time.
 
 Rotation, shift, shear, zoom and mirroring all send a pixel's coordinates (x, y, 1) through a 3×3 matrix, and so does
-one after another: the product of the matrices. Keras's layers in a row interpolate the picture four times, which costs
-four times as much and blurs it. Importing this module imports Keras.
+one after another: the product of the matrices. Keras's layers in a row interpolate the picture four times, which takes
+about three times as long and blurs it. Importing this module imports Keras.
 """
 
 import math
