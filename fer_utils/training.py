@@ -151,16 +151,13 @@ def _on_disk(images: np.ndarray) -> bool:
 
 
 def _best_model(best: Path, tail, whole):
-    """Return the model with its best weights, and leave it in model.keras without what only training needs.
+    """Return the model with its best weights, and leave it in model.keras without the optimizer's state.
 
-    The optimizer's state is two thirds of the file and of no use to a reader. Without the augmentation, which does
-    nothing at prediction time, any Keras can open the file.
+    That state is two thirds of the file and of no use to a reader.
     """
     import keras
 
-    from fer_utils.augmentation import without_augmentation
-
-    model = without_augmentation(keras.models.load_model(best, compile=False))
+    model = keras.models.load_model(best, compile=False)
     if whole is None:
         _save_model(model, best)
         return model
@@ -309,6 +306,8 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
     """Return a callback that saves the model, the best model and the history after each epoch."""
     import keras
 
+    from fer_utils.augmentation import without_augmentation
+
     class EpochKeeper(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
@@ -323,11 +322,19 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
             _save_model(self.model, folder / "checkpoint.keras")
             best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
             if best == len(self.rows) - 1:
-                _duplicate(folder / "checkpoint.keras", best_file)
+                self.keep_best()
             # The history goes last: it is what says that the epoch is done.
             _write_json(folder / "history.json", self.rows)
             if patience is not None and len(self.rows) - 1 - best >= patience:
                 self.model.stop_training = True
+
+        def keep_best(self):
+            network = without_augmentation(self.model)
+            if network is self.model:
+                _duplicate(folder / "checkpoint.keras", best_file)
+            else:
+                # It does nothing at prediction time, and without it any Keras can open the file.
+                _save_model(network, best_file)
 
     return EpochKeeper()
 

@@ -126,25 +126,47 @@ def test_patience_stops_and_a_stopped_run_is_finished(fit, tiny_model, capsys):
     assert "loaded instead" in capsys.readouterr().out
 
 
-def test_augmented_run_goes_on_and_any_keras_opens_its_model(fit, tiny_model, tmp_path, capsys):
+@pytest.fixture
+def augmented(tiny_model):
     from fer_utils.augmentation import with_augmentation
-    from fer_utils.quiet import load_keras
 
-    def augmented():
+    def build():
         model = with_augmentation(tiny_model(compiled=False), seed=0)
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
-    fit(1, model=augmented())
+    return build
+
+
+def test_augmented_run_goes_on(fit, augmented, capsys):
+    first = fit(1, model=augmented())
     result = fit(2, model=augmented())
     assert "going on after epoch 1 of 2" in capsys.readouterr().out
     assert len(fit(2, model=augmented()).history) == 2
     assert "loaded instead" in capsys.readouterr().out
-    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive:
-        assert b"fer_utils" not in archive.read("config.json")
+    assert [layer.name for layer in result.model.layers] == [layer.name for layer in first.model.layers]
+
+
+def test_any_keras_opens_the_model_of_an_augmented_run_even_if_it_was_killed(fit, augmented, tmp_path, monkeypatch):
+    from fer_utils.quiet import load_keras
+
+    def plain(path):
+        with zipfile.ZipFile(path) as archive:
+            return b"fer_utils" not in archive.read("config.json")
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(training, "_best_model", die)
+        fit(1, model=augmented())
+    folder = tmp_path / "run"
+    assert plain(folder / "model.keras") and not plain(folder / "checkpoint.keras")
     images = np.zeros((2, 48, 48, 1))
-    expected = load_keras().models.load_model(tmp_path / "run" / "model.keras").predict(images, verbose=0)
+    expected = load_keras().models.load_model(folder / "model.keras").predict(images, verbose=0)
+    result = fit(1, model=augmented())
     np.testing.assert_array_equal(result.model.predict(images, verbose=0), expected)
+    assert plain(folder / "model.keras")
 
 
 @pytest.mark.parametrize("links", [True, False])
