@@ -101,6 +101,18 @@ def test_a_random_start_never_fills_the_imagenet_row(run):
     assert recorded.reference("compact", [run]) is None
 
 
+def test_of_several_compact_runs_the_one_best_on_the_validation_part_ships(run):
+    run |= {"model": "compact", "hardware": "a test", "weights": "none"}
+    other = copy.deepcopy(run)
+    other["settings"] = {"seed": 4, "start": "0" * 64}
+    other["scores"]["validation"] = a_score("validation", right=9)
+    # PublicTest must not decide.
+    run["scores"]["PublicTest"] = a_score("PublicTest", right=20)
+    table = recorded.table([run, other])
+    assert recorded.reference("compact", [run, other]) is other
+    assert "| Compact CNN (ships), second training, seed 4 |" in table and "| Compact CNN, seed 3 |" in table
+
+
 def test_a_row_carries_n_interval_and_the_original_figure(run):
     row = next(line for line in recorded.table([run | {"model": "vgg16", "hardware": "a test", "weights": "imagenet"}])
                .splitlines() if "seed 3" in line)  # fmt: skip
