@@ -37,11 +37,16 @@ class BackboneWeights:
     message: str
 
 
-def custom_cnn(l2: float = 0.01):
+def custom_cnn(l2: float = 0.01, width: float = 1.0):
     """Build notebook 03's network: three blocks of two convolutions, then two dense layers.
 
     Args:
         l2: weight of the L2 penalty on the two convolutions of block 2.
+        width: factor on the filters of every convolution and on the dense layer's units. A quarter makes a network that
+            is trained ten times as fast, for experiments that need many epochs on a laptop.
+
+    Raises:
+        UserError: if no filter would be left.
 
     Returns:
         An uncompiled keras.Model, (n, 48, 48, 1) in 0..255 → float32 (n, 7).
@@ -49,19 +54,21 @@ def custom_cnn(l2: float = 0.01):
     import keras
     from keras import layers
 
+    if width < 1 / 32:
+        raise UserError(f"width {width} leaves no filter of the first layer's 32: take at least 0.04")
     inputs = keras.Input(INPUT_SHAPE, name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(inputs)
     for block, (filters, penalty) in enumerate((((32, 64), 0), ((128, 256), l2), ((512, 512), 0)), start=1):
         for position, n_filters in enumerate(filters, start=1):
             x = layers.Conv2D(
-                n_filters, 3, padding="same", activation="relu", name=f"block{block}_conv{position}",
+                int(width * n_filters), 3, padding="same", activation="relu", name=f"block{block}_conv{position}",
                 kernel_regularizer=keras.regularizers.L2(penalty) if penalty else None,
             )(x)  # fmt: skip
         x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"block{block}_norm")(x)
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
         x = layers.Dropout(0.25, name=f"block{block}_dropout")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(1024, activation="relu", name="dense")(x)
+    x = layers.Dense(int(width * 1024), activation="relu", name="dense")(x)
     x = layers.Dropout(0.5, name="dropout")(x)
     return keras.Model(inputs, softmax_output(x), name="custom_cnn")
 

@@ -39,6 +39,16 @@ def test_custom_cnn_is_the_designed_network():
     assert penalised == ["block2_conv1", "block2_conv2"]
 
 
+def test_a_narrow_custom_cnn_has_the_same_layers_with_fewer_filters():
+    model, whole = models.custom_cnn(width=0.25), models.custom_cnn()
+    check_answer(model)
+    assert [layer.name for layer in model.layers] == [layer.name for layer in whole.layers]
+    filters = [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert filters == [8, 16, 32, 64, 128, 128] and model.get_layer("dense").units == 256
+    with pytest.raises(UserError, match="leaves no filter"):
+        models.custom_cnn(width=0.01)
+
+
 def test_vgg16_takes_the_same_call(vgg16):
     model = models.vgg16_classifier(vgg16, 48)
     check_answer(model)
