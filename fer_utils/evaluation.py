@@ -1,5 +1,7 @@
 """Scores that say what they are worth: which part, how many images, which interval."""
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import (
@@ -14,6 +16,8 @@ from fer_utils.errors import UserError
 from fer_utils.labels import EMOTIONS
 
 CALIBRATION_BINS = 15
+# Cutting a model again for each part would let TensorFlow translate it again. Both halves share the model's weights.
+_cut_models = WeakKeyDictionary()
 
 
 def predict(model, images: np.ndarray, batch_size: int = 256, frozen_once: bool = False) -> np.ndarray:
@@ -32,12 +36,28 @@ def predict(model, images: np.ndarray, batch_size: int = 256, frozen_once: bool 
     if frozen_once:
         from fer_utils import features
 
-        frozen, model = features.split_frozen(model)
+        if model not in _cut_models:
+            _cut_models[model] = features.split_frozen(model)
+        frozen, model = _cut_models[model]
         kept = features.compute(frozen, images, min(batch_size, 64))
-        data = {"x": features.batches(kept, np.zeros(len(images)), batch_size)}
+        data = {"x": _without_labels(features.batches(kept, np.zeros(len(images)), batch_size))}
     else:
         data = {"x": np.asarray(images)[..., np.newaxis], "batch_size": batch_size}
     return np.asarray(model.predict(**data, verbose=0, callbacks=_progress(len(images), batch_size)))
+
+
+def _without_labels(batches):
+    """Return a keras.utils.PyDataset of the inputs alone; on several devices, batches with labels are filled up."""
+    import keras
+
+    class Inputs(keras.utils.PyDataset):
+        def __len__(self):
+            return len(batches)
+
+        def __getitem__(self, index):
+            return batches[index][:1]
+
+    return Inputs()
 
 
 def _progress(n: int, batch_size: int) -> list:
