@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures everything and writes README.md beside it; `python -m benchmarks opening` prints one."""
+"""`python -m benchmarks` measures all and writes README.md beside it; `python -m benchmarks opening` prints one."""
 
 import multiprocessing
 import os

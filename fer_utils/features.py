@@ -30,6 +30,8 @@ from fer_utils.paths import cache_folder
 VERSION = 1
 CHUNK_BYTES = 64 * 2**20
 """Features computed before they are written: what this needs of memory, besides one batch inside the network."""
+ACTIVATION_BYTES = 256 * 2**20
+"""What the largest answer of a layer may take for one batch; a network holds a few of that size at a time."""
 MOST_BYTES_KEPT = 20 * 2**30
 """Beyond this, the features that were not used for longest are removed."""
 FLOAT16_RANGE = (2.0**-8, 2.0**15)
@@ -94,7 +96,7 @@ def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = T
     Args:
         frozen: from `split_frozen`.
         images: uint8 (n, 48, 48).
-        batch_size: pictures that go through the network at once.
+        batch_size: pictures that go through the network at once; fewer where their maps would take too much memory.
         progress: whether to show a progress bar.
 
     Returns:
@@ -112,7 +114,7 @@ def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = T
         # Without a time limit: another process may take hours for them, and the lock goes when it does.
         with filelock.FileLock(f"{path}.lock"):
             if not path.is_file():
-                _compute_all(frozen, images, path, batch_size, progress)
+                _compute_all(frozen, images, path, _bounded(batch_size, frozen), progress)
                 _prune(folder, keep=path)
             # The time of the last use, for pruning.
             os.utime(path)
@@ -283,6 +285,13 @@ def _key(frozen, images: np.ndarray) -> str:
     digest.update(repr(images.shape).encode())
     digest.update(np.ascontiguousarray(images).data)
     return digest.hexdigest()[:24]
+
+
+def _bounded(batch_size: int, frozen) -> int:
+    """Return a batch size with which no layer's answer takes more than `ACTIVATION_BYTES`, counted as float32."""
+    shapes = [leaf.output.shape[1:] for leaf in _leaves(frozen) if hasattr(leaf.output, "shape")]
+    largest = 4 * max(int(np.prod(shape)) for shape in shapes)
+    return max(1, min(batch_size, ACTIVATION_BYTES // largest))
 
 
 def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progress: bool) -> None:

@@ -135,8 +135,12 @@ def load_model(path: str | Path):
         raise UserError(f"no such model: {path}; train one with 'fer run', or give the path of a .keras file")
     from fer_utils.quiet import load_keras
 
+    keras = load_keras()
+    # Makes the layer known to Keras, for a model that was saved together with its augmentation.
+    import fer_utils.random_affine  # noqa: F401
+
     try:
-        model = load_keras().models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a Keras model that can be loaded ({reason})") from error

@@ -332,3 +332,20 @@ def test_prediction_uses_what_training_kept(fit, small, tiny_data, monkeypatch):
     assert kept.shape == (105, 7) and len(np.unique(kept.argmax(axis=1))) > 1
     new = predict(result.model, images[::-1], frozen_once=True)
     np.testing.assert_allclose(new, predict(result.model, images[::-1]), atol=1e-3)
+
+
+def test_large_maps_go_through_in_smaller_batches(small, monkeypatch):
+    frozen, _ = split_frozen(small())
+    assert features._bounded(64, frozen) == 64
+    seen = []
+    whole = type(frozen).predict
+
+    def watched(self, x, batch_size, **settings):
+        seen.append(batch_size)
+        return whole(self, x, batch_size, **settings)
+
+    # The largest map is the picture itself, 48×48 numbers of four bytes.
+    monkeypatch.setattr(features, "ACTIVATION_BYTES", 3 * 4 * 48 * 48)
+    monkeypatch.setattr(type(frozen), "predict", watched)
+    compute(frozen, IMAGES, progress=False)
+    assert set(seen) == {3}

@@ -222,3 +222,14 @@ def test_what_a_photo_may_be_is_said_by_open_photo():
     with pytest.raises(UserError, match="no such file"):
         EmotionDetector(AlwaysHappy())("nothing.jpg")
     assert prediction.open_photo.__module__ == "fer_utils.photos"
+
+
+def test_a_model_saved_with_its_augmentation_is_loaded_in_a_fresh_process(tmp_path):
+    from fer_utils.augmentation import with_augmentation
+    from fer_utils.models import custom_cnn
+
+    path = tmp_path / "augmented.keras"
+    with_augmentation(custom_cnn(width=0.04), seed=0).save(path)
+    code = f"from fer_utils.prediction import load_model; print(load_model({str(path)!r}).output_shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "(None, 7)" in done.stdout, done.stderr[-500:]
