@@ -99,6 +99,9 @@ def keep(run: str | Path, model: str, command: str, hardware: str = "", folder: 
     record |= {"model": model, "command": command, "hardware": hardware or _processor()}
     folder = folder or results_folder()
     check(record, folder)
+    width = record["settings"].get("width", 1)
+    if width != 1:
+        raise UserError(f"this run cannot be recorded: its network has {width} of the filters; run it with WIDTH=1")
     suffix = "_random" if record["weights"] == "random" else ""
     kept = folder / f"{model}{suffix}_seed{record['settings']['seed']}.json"
     kept.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -90,6 +90,12 @@ def test_a_missing_run_is_one_clear_line(tmp_path):
         recorded.keep(tmp_path / "none", "vgg16", "fer run")
 
 
+def test_a_narrower_network_is_not_the_series_model(run, folder):
+    run["settings"]["width"] = 0.25
+    with pytest.raises(UserError, match="0.25 of the filters"):
+        keep(run, folder, "custom_cnn_augmented")
+
+
 def test_a_random_start_never_fills_the_imagenet_row(run):
     run |= {"model": "vgg16", "hardware": "a test"}
     table = recorded.table([run])
