@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def load_keras():
         # The first operation writes as well (which processor features are in use).
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
         devices.use(n)
+    # A notebook with several networks translates several, which TensorFlow warns of as if it were a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
 
 

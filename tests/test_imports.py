@@ -49,6 +49,17 @@ def test_keras_starts_without_a_word_on_stderr():
     assert found.stderr == ""
 
 
+def test_several_networks_predict_without_a_word():
+    code = (
+        "from fer_utils.quiet import load_keras\nkeras = load_keras()\nimport numpy as np\n"
+        "for n in range(8):\n"
+        "    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])\n"
+        "    model.predict(np.zeros((2, 3)), verbose=0)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr == found.stdout == ""
+
+
 def test_held_stderr_is_shown_when_something_fails():
     code = (
         "import os\nfrom fer_utils.quiet import held_stderr\n"
