@@ -165,7 +165,8 @@ def _best_model(best: Path, tail, whole):
     tail.set_weights(model.get_weights())
     _save_model(model, best)
     path = best.with_name("model.keras")
-    _save_model(whole, path)
+    # The same layers without the optimizer, which has never seen the frozen ones and would be missed when loading.
+    _save_model(keras.Model(whole.inputs, whole.outputs, name=whole.name), path)
     return keras.models.load_model(path, compile=False)
 
 
