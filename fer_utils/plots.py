@@ -161,7 +161,8 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "") -> Figu
             ax.set(xlabel="epoch", ylabel=measure)
             ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylim(bottom=0)
-    axes[1].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    # Up to one decimal: ticks of a narrow range would read the same otherwise.
+    axes[1].yaxis.set_major_formatter(lambda value, _: f"{round(100 * value, 1):g}%")
     axes[1].legend(fontsize=8, frameon=False)
     sns.despine(figure)
     if title:
