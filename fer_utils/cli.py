@@ -41,6 +41,7 @@ def run(
     devices: Annotated[
         int | None, typer.Option(min=1, help="Train on so many GPUs of this machine.  [default: $FER_DEVICES, or 1]")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at the same time; each takes up to 2.5 GiB.")] = 1,
 ) -> None:
     """Execute the notebooks and leave notebooks, HTML, metrics and one index.html.
 
@@ -52,7 +53,7 @@ def run(
 
     if devices:
         ask_for(devices)
-    page = run_notebooks(profile, only, out, parse_overrides(parameter or []))
+    page = run_notebooks(profile, only, out, parse_overrides(parameter or []), jobs=jobs)
     typer.echo(f"Open {page}")
 
 

@@ -5,7 +5,10 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -47,6 +50,7 @@ def run_notebooks(
     out: str | Path | None = None,
     overrides: dict | None = None,
     progress: bool = True,
+    jobs: int = 1,
 ) -> Path:
     """Execute the notebooks under a profile.
 
@@ -59,29 +63,67 @@ def run_notebooks(
         out: the folder to write to; `runs/<profile>` in the project if None.
         overrides: parameters that win over the profile's.
         progress: whether to show a progress bar.
+        jobs: notebooks that run at the same time. One that compares itself with others' results waits for them.
 
     Returns:
         The path of index.html.
 
     Raises:
         UserError: if a name is unknown. Nothing has run then.
-        NotebookFailed: at the first cell that raises; what ran before is kept and reported.
+        NotebookFailed: at the first cell that raises; what ran before is kept and reported. With several jobs, a
+            notebook that is running at that moment is finished first.
     """
     out = (Path(out) if out else notebook_folder().parent / "runs" / profile).resolve()
     plan = plan_run(profile, only, out, overrides)
     (out / "runs").mkdir(parents=True, exist_ok=True)
     done = earlier_runs(out)
     with tqdm(total=len(plan), desc="notebooks", unit="notebook", disable=not progress) as bar:
-        for notebook, values in plan.items():
-            bar.set_description(notebook.stem)
-            run = _run_one(notebook, out, values, bar if progress else None)
-            done[notebook.stem] = run
+        errors = []
+        for run in _run_in_turn(plan, out, bar) if jobs == 1 else _run_side_by_side(plan, out, jobs, bar):
+            done[run.notebook] = run
             _save_runs(out, done)
+            bar.set_postfix_str(f"{run.seconds:.0f} s")
             bar.update()
-            if run.error:
-                write_report(out, profile, list(done.values()))
-                raise NotebookFailed(run.error)
-    return write_report(out, profile, list(done.values()))
+            errors += [run.error] if run.error else []
+    page = write_report(out, profile, [done[name] for name in sorted(done)])
+    if errors:
+        raise NotebookFailed(errors[0])
+    return page
+
+
+def _run_in_turn(plan: dict[Path, dict], out: Path, bar: tqdm) -> Iterator[NotebookRun]:
+    """Run notebooks one by one and yield them as they end; the first with an error is the last."""
+    for notebook, values in plan.items():
+        bar.set_description(notebook.stem)
+        run = _run_one(notebook, out, values)
+        yield run
+        if run.error:
+            return
+
+
+def _run_side_by_side(plan: dict[Path, dict], out: Path, jobs: int, bar: tqdm) -> Iterator[NotebookRun]:
+    """Run notebooks in processes of their own and yield them as they end; after an error, none begins any more."""
+    waiting, running, done, failed = dict(plan), {}, set(), False
+    names = {notebook.stem for notebook in plan}
+    # Fresh processes: a fork of one that has loaded a framework may hang.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        while running or (waiting and not failed):
+            ready = [] if failed else [book for book in waiting if not (_needs(book) & names) - done]
+            for notebook in ready[: jobs - len(running)]:
+                running[pool.submit(_run_one, notebook, out, waiting.pop(notebook))] = notebook.stem
+            bar.set_description(" and ".join(sorted(name[:2] for name in running.values())))
+            finished: set[Future] = wait(running, return_when=FIRST_COMPLETED).done
+            for future in finished:
+                run = future.result()
+                done.add(running.pop(future))
+                failed = failed or bool(run.error)
+                yield run
+
+
+def _needs(notebook: Path) -> set[str]:
+    """Return the notebooks whose results this one shows beside its own, as its metadata names them."""
+    metadata = nbformat.read(notebook, as_version=4).metadata
+    return set(metadata.get("fer_utils", {}).get("after", []))
 
 
 def plan_run(
@@ -166,27 +208,36 @@ def _with_absolute_data(overrides: dict) -> dict:
     return {**overrides, "DATA": str(Path(data).resolve())} if data and Path(data).exists() else overrides
 
 
-def _run_one(notebook: Path, out: Path, parameters: dict, bar) -> NotebookRun:
-    import papermill
+def _run_one(notebook: Path, out: Path, parameters: dict) -> NotebookRun:
     from papermill.exceptions import PapermillExecutionError
 
     target = out / notebook.name
     started, error = time.perf_counter(), ""
     try:
-        papermill.execute_notebook(
-            notebook, target, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
-            log_output=False, request_save_on_cell_execute=True, execution_timeout=CELL_TIMEOUT_SECONDS,
-        )  # fmt: skip
+        try:
+            _execute(notebook, target, parameters)
+        except RuntimeError as failure:
+            # Bare, it is a kernel that did not start: two that start at the same moment may choose the same port.
+            if type(failure) is not RuntimeError:
+                raise
+            _execute(notebook, target, parameters)
     except PapermillExecutionError as failure:
         traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(failure.traceback))
         error = f"{notebook.name} stopped in cell {failure.exec_count}:\n{failure.source}\n\n{traceback}"
     seconds = round(time.perf_counter() - started, 1)
-    if bar is not None:
-        bar.set_postfix_str(f"{seconds:.0f} s")
     content = tidy(nbformat.read(target, as_version=4))
     nbformat.write(content, target)
     _write_html(content, target.with_suffix(".html"))
     return NotebookRun(notebook.stem, seconds, {**notebook_parameters(notebook), **parameters}, error)
+
+
+def _execute(notebook: Path, target: Path, parameters: dict) -> None:
+    import papermill
+
+    papermill.execute_notebook(
+        notebook, target, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
+        log_output=False, request_save_on_cell_execute=True, execution_timeout=CELL_TIMEOUT_SECONDS,
+    )  # fmt: skip
 
 
 def _write_html(content: nbformat.NotebookNode, path: Path) -> None:

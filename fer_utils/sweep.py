@@ -218,23 +218,13 @@ def run_combination(grid: Grid, values: dict, folder: str | Path) -> str:
     folder = Path(folder).resolve()
     try:
         _begin(folder, {"profile": grid.profile, "parameters": grid.parameters, "grid": values})
-        try:
-            _run_unfinished(grid, values, folder)
-        except RuntimeError as error:
-            # Bare, it is a kernel that did not start: two that start at the same moment may choose the same port.
-            if type(error) is not RuntimeError:
-                raise
-            _run_unfinished(grid, values, folder)
+        only = unfinished(grid, values, folder)
+        if only:
+            run_notebooks(grid.profile, only, folder, {**grid.parameters, **values}, progress=False)
     # Whatever stops one combination (a kernel killed for its memory, a full disk) must not stop the others.
     except Exception as error:
         return _one_line(error)
     return ""
-
-
-def _run_unfinished(grid: Grid, values: dict, folder: Path) -> None:
-    only = unfinished(grid, values, folder)
-    if only:
-        run_notebooks(grid.profile, only, folder, {**grid.parameters, **values}, progress=False)
 
 
 def _begin(folder: Path, about: dict) -> None:

@@ -68,6 +68,7 @@ def train(
     batch_size: int = 64,
     seed: int = 0,
     patience: int | None = None,
+    rate_patience: int | None = None,
     class_weight: dict[int, float] | None = None,
     settings: dict | None = None,
     frozen_once: bool = False,
@@ -89,6 +90,8 @@ def train(
         batch_size: images per step.
         seed: for the order of the images.
         patience: stop after this many epochs without a better validation accuracy; None never stops early.
+        rate_patience: halve the learning rate after this many epochs without a better validation accuracy; None keeps
+            it as it is.
         class_weight: weight of each label in the loss.
         settings: whatever else makes this run another one (learning rate, image size, weights, data).
         frozen_once: let the frozen layers at the model's beginning see each picture a single time, and train the rest
@@ -109,6 +112,8 @@ def train(
     tail = model
     folder = Path(output_dir) / name
     folder.mkdir(parents=True, exist_ok=True)
+    if rate_patience is not None:
+        settings = {**(settings or {}), "rate_patience": rate_patience}
     identity = _identity(model, training, validation, batch_size, seed, class_weight, settings)
     best = folder / ("tail.keras" if whole else "model.keras")
     history = _resume(folder, identity, best.name)
@@ -129,7 +134,7 @@ def train(
         model.fit(
             **_fed(training, validation, batch_size, seed, len(history)),
             initial_epoch=len(history), epochs=epochs, class_weight=class_weight, verbose=0,
-            callbacks=[keeper, _progress(bar, epochs)],
+            callbacks=[*_rate_halver(history, rate_patience), keeper, _progress(bar, epochs)],
         )  # fmt: skip
     return TrainedRun(_best_model(best, tail, whole), _read_history(folder), folder)
 
@@ -318,7 +323,7 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
             self.started = time.perf_counter()
 
         def on_epoch_end(self, epoch, logs=None):
-            row = {key: round(float(value), 6) for key, value in logs.items()}
+            row = {key: float(f"{value:.6g}") for key, value in logs.items()}
             self.rows.append({**row, "seconds": round(time.perf_counter() - self.started, 3)})
             _save_model(self.model, folder / "checkpoint.keras")
             best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
@@ -338,6 +343,26 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
                 _save_model(network, best_file)
 
     return EpochKeeper()
+
+
+def _rate_halver(history: pd.DataFrame, patience: int | None) -> list:
+    """Return Keras's ReduceLROnPlateau in a list, knowing what the epochs before an interruption were like."""
+    import keras
+
+    if patience is None:
+        return []
+
+    class RateHalver(keras.callbacks.ReduceLROnPlateau):
+        def on_train_begin(self, logs=None):
+            super().on_train_begin(logs)
+            if len(history):
+                accuracies = history["val_accuracy"].to_numpy()
+                self.best = float(accuracies.max())
+                # The halved rate itself comes back with the optimizer; every halving began the waiting anew.
+                self.wait = (len(accuracies) - 1 - int(accuracies.argmax())) % patience
+
+    # Less than one picture's worth of accuracy, and more than what the history loses by rounding.
+    return [RateHalver("val_accuracy", factor=0.5, patience=patience, mode="max", min_delta=1e-5)]
 
 
 def _progress(bar: tqdm, epochs: int):

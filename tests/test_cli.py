@@ -81,7 +81,7 @@ def test_bad_usage_is_code_2(fer):
 
 
 def test_failed_notebook_is_code_1(fer, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise NotebookFailed("03 stopped in cell 7")
 
     monkeypatch.setattr("fer_utils.runner.run_notebooks", fail)

@@ -4,6 +4,7 @@ import json
 
 import nbformat
 import pytest
+from nbclient.exceptions import DeadKernelError
 
 from fer_utils import profiles, runner
 from fer_utils.errors import UserError
@@ -62,6 +63,78 @@ def test_first_error_stops_and_names_notebook_cell_and_traceback(series, tmp_pat
     assert not (tmp_path / "out" / "02_b.ipynb").exists()
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Stopped: 01_a" in page and "ZeroDivisionError" in page
+
+
+def test_a_kernel_that_did_not_start_gets_a_second_chance_and_one_that_died_does_not(series, tmp_path, monkeypatch):
+    import papermill
+
+    series(nb01_a=[PARAMETERS])
+    genuine, tried = papermill.execute_notebook, []
+
+    def run(*errors):
+        waiting = list(errors)
+        tried.clear()
+
+        def execute(*arguments, **options):
+            tried.append(1)
+            if waiting:
+                raise waiting.pop(0)
+            return genuine(*arguments, **options)
+
+        monkeypatch.setattr(papermill, "execute_notebook", execute)
+        run_notebooks(out=tmp_path / "out", progress=False)
+
+    run(RuntimeError("Kernel didn't respond in 60 seconds"))
+    assert len(tried) == 2
+    with pytest.raises(RuntimeError, match="again"):
+        run(RuntimeError("once"), RuntimeError("again"))
+    with pytest.raises(DeadKernelError):
+        run(DeadKernelError("Kernel died"))
+    assert len(tried) == 1
+
+
+MEETS = """
+import pathlib, time
+here = pathlib.Path(OUTPUT_DIR) / NAME
+here.touch()
+for _ in range(300):
+    if (here.parent / OTHER).exists(): break
+    time.sleep(0.1)
+else:
+    raise TimeoutError(OTHER)
+"""
+
+
+def meeting(name, other):
+    """Cells that end only if another notebook runs at the same time."""
+    return [PARAMETERS, f"NAME, OTHER = {name!r}, {other!r}{MEETS}"]
+
+
+def test_notebooks_run_side_by_side_and_one_that_compares_comes_after(series, tmp_path):
+    reads = "import pathlib; print('found', sorted(p.name for p in pathlib.Path(OUTPUT_DIR).iterdir()))"
+    folder = series(nb01_a=[PARAMETERS, reads], nb02_b=meeting("b", "c"), nb03_c=meeting("c", "b"))
+    later = nbformat.read(folder / "01_a.ipynb", as_version=4)
+    later.metadata["fer_utils"] = {"after": ["02_b", "03_c", "07_not_asked_for"]}
+    nbformat.write(later, folder / "01_a.ipynb")
+    page = run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+    executed = nbformat.read(tmp_path / "out" / "01_a.ipynb", as_version=4)
+    assert "found ['b', 'c']" in executed.cells[-1].outputs[0].text
+    rows = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [row["notebook"] for row in rows] == ["01_a", "02_b", "03_c"]
+    assert page.read_text().index('href="01_a.html"') < page.read_text().index('href="02_b.html"')
+
+
+def test_with_several_jobs_an_error_lets_the_others_end_and_starts_no_more(series, tmp_path):
+    series(
+        nb01_a=[PARAMETERS, "raise ValueError('first')"],
+        nb02_b=[PARAMETERS, "import time; time.sleep(4); print('ended')"],
+        nb03_c=[PARAMETERS],
+    )
+    with pytest.raises(NotebookFailed, match="first"):
+        run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+    assert "ended" in (tmp_path / "out" / "02_b.html").read_text()
+    assert not (tmp_path / "out" / "03_c.ipynb").exists()
+    assert "Stopped: 01_a" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_unknown_parameter_is_refused_before_anything_runs(series, tmp_path):

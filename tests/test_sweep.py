@@ -5,7 +5,6 @@ import os
 
 import nbformat
 import pytest
-from nbclient.exceptions import DeadKernelError
 from typer.testing import CliRunner
 
 from fer_utils import cli, profiles, runner, sweep
@@ -155,23 +154,6 @@ def test_other_settings_under_the_same_name_run_again_and_forget_the_old_scores(
     assert sweep.collect(out).empty, "a score must not stand beside settings that it does not have"
     sweep.run_sweep(changed, out, progress=False)
     assert times_run(out / "SEED=1") == 2 and set(sweep.collect(out)["RATE"]) == {0.2}
-
-
-def test_a_kernel_that_did_not_start_gets_a_second_chance_and_one_that_died_does_not(tmp_path, project, monkeypatch):
-    wanted, tried = grid(tmp_path, "only: '01'\ngrid: {SEED: [1]}"), []
-
-    def run(errors):
-        tried.clear()
-        monkeypatch.setattr(sweep, "run_notebooks", lambda *_, **__: tried.append(1) or fail(errors.pop(0)))
-        return sweep.run_combination(wanted, {"SEED": 1}, tmp_path / "out" / "SEED=1")
-
-    def fail(error):
-        if error:
-            raise error
-
-    assert run([RuntimeError("Kernel didn't respond in 60 seconds"), None]) == "" and len(tried) == 2
-    assert run([RuntimeError("again"), RuntimeError("again")]) == "RuntimeError: again"
-    assert run([DeadKernelError("Kernel died"), None]) == "DeadKernelError: Kernel died" and len(tried) == 1
 
 
 def test_parts_cover_everything_once(tmp_path, project, monkeypatch):

@@ -126,6 +126,28 @@ def test_patience_stops_and_a_stopped_run_is_finished(fit, tiny_model, capsys):
     assert "loaded instead" in capsys.readouterr().out
 
 
+def test_rate_is_halved_whenever_waiting_was_in_vain(fit, tiny_model):
+    # A rate at which nothing changes: the first epoch stays the best.
+    result = fit(8, model=tiny_model(learning_rate=1e-9), rate_patience=2)
+    rates = result.history["learning_rate"] / 1e-9
+    np.testing.assert_allclose(rates, [1, 1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8], rtol=1e-4)
+
+
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_waiting_for_a_better_epoch_survives_an_interruption(fit, tiny_model, first):
+    for epochs in (first, 8):
+        result = fit(epochs, model=tiny_model(learning_rate=1e-9), rate_patience=2)
+    rates = result.history["learning_rate"] / 1e-9
+    np.testing.assert_allclose(rates, [1, 1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8], rtol=1e-4)
+
+
+def test_rate_stays_without_a_wish_and_another_wish_starts_anew(fit, tiny_model):
+    assert "learning_rate" not in fit(2).history
+    assert len(fit(1, rate_patience=3).history) == 1
+    assert len(fit(2, rate_patience=3).history) == 2
+    assert len(fit(1, rate_patience=4).history) == 1
+
+
 @pytest.fixture
 def augmented(tiny_model):
     from fer_utils.augmentation import with_augmentation
