@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 DATA ?=
 PROFILE ?= $(if $(DATA),quick,sample)
 OUT ?= runs/$(PROFILE)
+# On the sample, a notebook leaves much of two cores idle. A training on FER-2013 does not.
+JOBS ?= $(if $(filter sample,$(PROFILE)),2,1)
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
 
@@ -29,7 +31,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 notebooks: venv
-	$(BIN)/fer run --profile $(PROFILE) --out $(OUT) $(if $(DATA),--parameter 'DATA=$(DATA)')
+	$(BIN)/fer run --profile $(PROFILE) --out $(OUT) --jobs $(JOBS) $(if $(DATA),--parameter 'DATA=$(DATA)')
 
 refresh: venv
 	$(BIN)/fer refresh

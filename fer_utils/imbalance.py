@@ -71,6 +71,7 @@ def train_with(
     batch_size: int = 128,
     learning_rate: float = 0.001,
     build: Callable = small_head,
+    used: dict | None = None,
 ):
     """Train one network with one remedy.
 
@@ -87,6 +88,8 @@ def train_with(
         batch_size: pictures per step.
         learning_rate: Adam's.
         build: a function from the inputs to an uncompiled keras.Model.
+        used: networks of earlier calls with the same inputs, which are begun anew instead of building and tracing
+            another one. The results are the same; the network returned by an earlier call is trained over.
 
     Returns:
         The trained keras.Model.
@@ -99,11 +102,7 @@ def train_with(
     if remedy not in REMEDIES:
         raise UserError(f"unknown remedy '{remedy}': choose from {', '.join(REMEDIES)}")
     keras.utils.set_random_seed(seed)
-    model = build(inputs)
-    # alpha only scales the loss, and Adam takes the scale out again.
-    focal = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=FOCUS)
-    loss = focal if remedy == "focal loss" else keras.losses.CategoricalCrossentropy()
-    model.compile(keras.optimizers.Adam(learning_rate), loss)
+    model = _with_loss(build(inputs), remedy, learning_rate, used if used is not None else {})
     weight_of = class_weights(labels) if remedy == "class weights" else dict.fromkeys(range(len(EMOTIONS)), 1.0)
     weights = np.array([weight_of[label] for label in labels.tolist()], np.float32)
     targets, generator = np.eye(len(EMOTIONS), dtype=np.float32)[labels], np.random.default_rng(seed)
@@ -112,6 +111,26 @@ def train_with(
         model.fit(
             inputs[rows], targets[rows], sample_weight=weights[rows], batch_size=batch_size, shuffle=False, verbose=0
         )
+    return model
+
+
+def _with_loss(fresh, remedy: str, learning_rate: float, used: dict):
+    """Compile a network with the remedy's loss, or give its variables to a compiled one of the same kind."""
+    import keras
+
+    # alpha only scales the loss, and Adam takes the scale out again.
+    focal = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=FOCUS)
+    loss = focal if remedy == "focal loss" else keras.losses.CategoricalCrossentropy()
+    model = used.setdefault(type(loss), fresh)
+    if model is fresh:
+        model.compile(keras.optimizers.Adam(learning_rate), loss)
+        return model
+    # All variables and not only the weights: the state of the dropout's random numbers belongs to the seed.
+    for old, new in zip(model.variables, fresh.variables, strict=True):
+        old.assign(new)
+    for variable in model.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    model.optimizer.learning_rate = learning_rate
     return model
 
 
@@ -146,7 +165,7 @@ def run(
     Raises:
         UserError: if a remedy is not known.
     """  # fmt: skip
-    shared = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "build": build}
+    shared = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "build": build, "used": {}}
     found: dict[str, list] = {remedy: [] for remedy in remedies}
     with tqdm(total=len(remedies) * len(seeds), unit="training", disable=not progress, leave=False) as bar:
         for seed in seeds:

@@ -139,6 +139,16 @@ def test_same_seed_same_start_and_same_result(rare):
             np.testing.assert_array_equal(first, other)
 
 
+def test_a_network_used_again_learns_as_a_new_one_does(rare):
+    """`run` begins its networks anew instead of tracing others: weights, optimizer, rate and dropout."""
+    inputs, labels = rare[0][:300], rare[1][:300]
+    compared = imbalance.run((inputs, labels), inputs, seeds=(4, 5), epochs=2, progress=False)
+    for remedy, answers in compared.items():
+        for seed, answer in zip((4, 5), answers, strict=True):
+            model = imbalance.train_with(remedy, inputs, labels, seed=seed, epochs=2)
+            np.testing.assert_array_equal(model.predict(inputs, verbose=0).argmax(axis=1), answer)
+
+
 def test_focal_loss_is_the_one_of_the_paper(rare, monkeypatch):
     """-(1 - p)² log p of the true class, whatever factor stands before it."""
     used = []
