@@ -303,11 +303,12 @@ def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progre
     n_bytes = 4 * int(np.prod(shape[1:]))
     step = max(1, CHUNK_BYTES // n_bytes // batch_size) * batch_size
 
-    def answers(start: int) -> np.ndarray:
+    def answers(start: int, n: int = step) -> np.ndarray:
         # predict() may see a shorter last batch; its rows are the same.
-        return np.asarray(frozen.predict(as_input(images[start : start + step]), batch_size, verbose=0), np.float32)
+        return np.asarray(frozen.predict(as_input(images[start : start + n]), batch_size, verbose=0), np.float32)
 
-    largest = np.abs(answers(0)).max()
+    # One batch tells how large the numbers are; were it wrong about the rest, `_fill` would notice.
+    largest = np.abs(answers(0, batch_size)).max()
     formats = (np.float16, np.float32) if FLOAT16_RANGE[0] <= largest < FLOAT16_RANGE[1] else (np.float32,)
     for dtype in formats:
         done, kept = _open_part(part, note, shape, dtype, path.parent)

@@ -154,8 +154,11 @@ def table(records: list[dict], split: str = "PublicTest") -> str:
 def _row(title: str, record: dict, split: str, original: str) -> str:
     score = record["scores"][split]
     low, high = score["accuracy_ci95"]
-    starts = {"imagenet": ", ImageNet", "random": ", random weights", "file": ", own weights"}
+    # The notebooks train a backbone's last layers only: from random weights, that is a network that mostly guesses.
+    starts = {"imagenet": ", ImageNet", "random": ", random weights and mostly frozen", "file": ", own weights"}
     weights = starts.get(record["weights"], "")
+    if "image_size" in record["settings"]:
+        weights += f", {record['settings']['image_size']} px"
     if record["settings"].get("start"):
         weights += ", second training"
     other = [f"{record['scores'][part]['accuracy']:.1%}" for part in ("validation", "training")]

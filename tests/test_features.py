@@ -147,7 +147,15 @@ def test_refused_with_the_next_step(small):
 
 def test_features_are_computed_once(small, monkeypatch):
     frozen, _ = split_frozen(small())
-    first = np.array(compute(frozen, IMAGES, progress=False))
+    seen, answer = [], frozen.predict
+
+    def counted(images, *arguments, **more):
+        seen.append(len(images))
+        return answer(images, *arguments, **more)
+
+    monkeypatch.setattr(frozen, "predict", counted)
+    first = np.array(compute(frozen, IMAGES, batch_size=4, progress=False))
+    assert sum(seen) == len(IMAGES) + 4, "and one batch for the range of the numbers"
     monkeypatch.setattr(features, "_compute_all", lambda *_: pytest.fail("computed again"))
     again, _ = split_frozen(small())
     np.testing.assert_array_equal(compute(again, IMAGES, progress=False), first)

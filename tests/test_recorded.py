@@ -99,7 +99,7 @@ def test_a_narrower_network_is_not_the_series_model(run, folder):
 def test_a_random_start_never_fills_the_imagenet_row(run):
     run |= {"model": "vgg16", "hardware": "a test"}
     table = recorded.table([run])
-    assert "VGG16, random weights, seed 3" in table
+    assert "VGG16, random weights and mostly frozen, seed 3" in table
     assert "VGG16, ImageNet | not measured yet: `fer run --profile full --only 05`" in table
     honest = copy.deepcopy(run) | {"weights": "imagenet"}
     assert "not measured yet: `fer run --profile full --only 05`" not in recorded.table([run, honest])
