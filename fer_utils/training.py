@@ -1,5 +1,6 @@
 """Training that shows its progress, survives a kernel restart and leaves its history on disk."""
 
+import contextlib
 import json
 import os
 import platform
@@ -77,7 +78,8 @@ def train(
 
     After each epoch the model, its optimizer and the history are saved. The same call after a kernel
     restart goes on with the next epoch; after a finished run it loads the result; with more `epochs` it
-    trains on. A call with other settings, or another network, starts anew.
+    trains on. A call with other settings, or another network, starts anew. If the very same training was done under
+    another name in `output_dir`, its result is taken from there.
 
     Args:
         model: a compiled keras.Model, (n, 48, 48, 1) → (n, 7), with the metric "accuracy".
@@ -117,6 +119,8 @@ def train(
     identity = _identity(model, training, validation, batch_size, seed, class_weight, settings)
     best = folder / ("tail.keras" if whole else "model.keras")
     history = _resume(folder, identity, best.name)
+    if history is None and whole is None:
+        history = _taken_over(folder, identity, epochs, patience)
     if history is not None and len(history):
         done = len(history)
         if _finished(history, epochs, patience):
@@ -266,6 +270,24 @@ def _resume(folder: Path, identity: dict, best: str) -> pd.DataFrame | None:
     if known == identity and complete:
         return history
     forget(folder.parent, folder.name)
+    return None
+
+
+def _taken_over(folder: Path, identity: dict, epochs: int, patience: int | None) -> pd.DataFrame | None:
+    """Copy the same training, done to its end under another name, into this run's folder; return its history.
+
+    More epochs than were asked for would be another training: they have more chances for a best one.
+    """
+    for other in sorted(folder.parent.iterdir()):
+        with contextlib.suppress(OSError, ValueError):
+            if other == folder or json.loads((other / "settings.json").read_text(encoding="utf-8")) != identity:
+                continue
+            history = _read_history(other)
+            if len(history) <= epochs and _finished(history, epochs, patience):
+                for file in ("checkpoint.keras", "model.keras", "settings.json", "history.json"):
+                    _duplicate(other / file, folder / file)
+                print(f"{folder.name}: the same training was done as {other.name} and is taken from there.")
+                return history
     return None
 
 

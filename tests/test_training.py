@@ -94,6 +94,33 @@ def test_other_settings_start_anew(fit, change):
     assert len(fit(1, **change).history) == 1
 
 
+def test_the_same_training_under_another_name_is_taken_over(fit, tmp_path, capsys):
+    first = fit(2)
+    again = fit(2, name="other")
+    out = capsys.readouterr().out
+    assert "other: the same training was done as run" in out and "loaded instead of trained" in out
+    assert again.history.equals(first.history) and again.folder == tmp_path / "other"
+    # Each goes its own way from there.
+    assert len(fit(3, name="other").history) == 3
+    assert len(saved_history(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [dict(epochs=1), dict(epochs=3), dict(seed=2), dict(settings={"data": "other"}), dict(rate_patience=2)]
+)
+def test_another_training_or_one_that_is_not_done_is_not_taken_over(fit, tmp_path, capsys, change):
+    fit(2)
+    fit(**{"epochs": 2, "name": "other", **change})
+    assert "taken from there" not in capsys.readouterr().out
+
+
+def test_damaged_run_beside_is_left_alone(fit, tmp_path, capsys):
+    fit(2)
+    (tmp_path / "run" / "model.keras").unlink()
+    assert len(fit(2, name="other").history) == 2
+    assert "taken from there" not in capsys.readouterr().out
+
+
 def test_other_network_or_learning_rate_starts_anew(fit, tiny_model):
     fit(2)
     assert len(fit(1, model=tiny_model(learning_rate=0.5)).history) == 1
