@@ -170,9 +170,6 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
-    import numpy as np
-    from tqdm import tqdm
-
     from fer_utils.dataset import load_dataset
     from fer_utils.evaluation import class_report, describe, score
     from fer_utils.evaluation import predict as predict_all
@@ -180,11 +177,7 @@ def evaluate(
     if model == "shipped" or model.endswith(".onnx"):
         from fer_utils.compact.shipped import ShippedModel
 
-        shipped = ShippedModel(None if model == "shipped" else model)
-
-        def answer(images):
-            starts = tqdm(range(0, len(images), 256), "predicting", unit="batch", delay=2, leave=False)
-            return np.concatenate([shipped.predict(images[start : start + 256]) for start in starts])
+        answer = ShippedModel(None if model == "shipped" else model).predict
     else:
         from fer_utils.prediction import load_model
 

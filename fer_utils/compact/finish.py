@@ -14,7 +14,7 @@ from fer_utils.compact.export import divide_logits, folded_weights, save_compact
 from fer_utils.compact.shipped import ONNX_FILE, ShippedModel
 from fer_utils.compact.train import LABEL_SMOOTHING, NORM_MOMENTUM, Run
 from fer_utils.dataset import FerDataset
-from fer_utils.evaluation import calibration_error, describe, score
+from fer_utils.evaluation import calibration_error, describe, predict, score
 from fer_utils.labels import USAGES
 from fer_utils.results import record
 from fer_utils.training import TrainedRun
@@ -104,8 +104,4 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
 
 def _mirrored(model, images: np.ndarray) -> np.ndarray:
     """Return probabilities float32 (n, 7) of a keras.Model, each face averaged with its mirror image."""
-    both = [
-        model.predict(view[..., np.newaxis].astype(np.float32), batch_size=256, verbose=0)
-        for view in (images, images[:, :, ::-1])
-    ]
-    return mirror_averaged(*both)
+    return mirror_averaged(*(predict(model, view) for view in (images, images[:, :, ::-1])))

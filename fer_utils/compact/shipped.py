@@ -63,8 +63,15 @@ class ShippedModel:
 
     def predict_once(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities float32 (n, 7) of uint8 or float images (n, 48, 48) in 0..255, in one forward pass."""
-        x = np.ascontiguousarray(np.asarray(images, np.float32).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1))
-        parts = [self.session.run(None, {"image": x[i : i + BATCH]})[0] for i in range(0, len(x), BATCH)]
+        images = np.asarray(images).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
+        starts = range(0, len(images), BATCH)
+        if len(starts) > 1:
+            from tqdm import tqdm
+
+            starts = tqdm(starts, "predicting", unit="batch", delay=2, leave=False)
+        # Batch by batch, since all images as float32 would take four times their memory.
+        batches = (np.ascontiguousarray(images[start : start + BATCH], np.float32) for start in starts)
+        parts = [self.session.run(None, {"image": batch})[0] for batch in batches]
         return np.concatenate(parts) if parts else np.empty((0, len(EMOTIONS)), np.float32)
 
     def predict(self, images: np.ndarray) -> np.ndarray:

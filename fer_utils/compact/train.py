@@ -9,6 +9,7 @@ import numpy as np
 from fer_utils.compact.augment import Distortion, training_batch
 from fer_utils.compact.normalisation import FusedBatchNormalization
 from fer_utils.dataset import split_validation
+from fer_utils.evaluation import predict
 from fer_utils.labels import EMOTIONS, IMAGE_SIZE
 from fer_utils.longrun import LongRun
 from fer_utils.longrun import Plan as LongPlan
@@ -126,5 +127,4 @@ class Run(LongRun):
         """Return the accuracy of the averaged weights on the validation part."""
         images, labels = self.validation
         self.averaged.set_weights(self.average.weights)
-        probabilities = self.averaged.predict(images[..., np.newaxis].astype(np.float32), batch_size=256, verbose=0)
-        return {"val_accuracy": float((probabilities.argmax(axis=1) == labels).mean())}
+        return {"val_accuracy": float((predict(self.averaged, images).argmax(axis=1) == labels).mean())}
