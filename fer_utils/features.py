@@ -146,8 +146,8 @@ def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64) -
     parts = [(compute(frozen, images, batch_size), labels) for images, labels in (training, validation)]
     n, size = sum(len(labels) for _, labels in parts), sum(features.nbytes for features, _ in parts)
     print(
-        f"{frozen.count_params():,} of {model.count_params():,} parameters are in frozen layers at the beginning: "
-        f"computed once for {n:,} pictures ({size / 2**20:,.0f} MB kept on disk)."
+        f"{frozen.count_params():,} of {model.count_params():,} parameters are in frozen layers at the beginning.\n"
+        f"They are computed once for {n:,} pictures; {size / 2**20:,.0f} MB are kept on disk."
     )
     return tail, *parts
 

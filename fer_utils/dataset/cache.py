@@ -6,9 +6,9 @@ folder is asked in two ways, because asking 32,000 files costs several times as 
 - Every folder in it, every time. Its times change when a file is added, removed, renamed, or replaced by a new file
   of the same name, as unpacking, synchronising and most programs do.
 - The files themselves (their names, sizes and times): all of them in a folder of up to `FILES_ALWAYS_ASKED` files. In
-  a larger one every eighth file, at each opening other ones, and at every eighth opening all of them. This is for files
-  that were overwritten in place. So a change to hundreds of them is noticed at once, and a change to a single one
-  at the next opening or at one of the seven after it.
+  a larger one every sixteenth file, at each opening other ones, and at every sixteenth opening all of them. This is
+  for files that were overwritten in place. So a change to hundreds of them is noticed at once, and a change to a
+  single one at the next opening or at one of the fifteen after it.
 
 Whoever overwrote a single file in a large folder and wants it read now removes the cache folder, whose place
 `fer data info` prints, or calls `load_dataset(…, cache=False)`.
@@ -36,7 +36,7 @@ VERSION = 2
 ARRAYS = ("images", "labels", "usage", "names")
 SECONDS_TO_WAIT = 300
 FILES_ALWAYS_ASKED = 4096
-SHARES = 8
+SHARES = 16
 BLOCK = 16 * 2**20
 
 
