@@ -63,13 +63,21 @@ def record(
 
 
 def load_results(output_dir: str | Path) -> list[dict]:
-    """Return every metrics.json below a folder, sorted by name; an unreadable one is left out."""
-    found = []
+    """Return every metrics.json below a folder, sorted by name; an unreadable one is left out.
+
+    A training that was taken over from another run (see `training.train`) is one result and not two: the first stands.
+    """
+    found, histories = [], []
     for path in sorted(Path(output_dir).rglob(METRICS_FILE)):
         try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
+            result = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
+        # The seconds of every epoch make a history its own.
+        history = result.get("history")
+        if history is None or history not in histories:
+            found.append(result)
+            histories.append(history)
     return found
 
 

@@ -16,10 +16,9 @@ def record(tmp_path, files, tiny_data, tiny_model):
     dataset = load_dataset(write_zip(tmp_path / "a.zip", files), progress=False)
     images, labels = tiny_data
 
-    def make(name="run", is_sample=False):
-        run = training.train(
-            tiny_model(), (images, labels), (images[:28], labels[:28]), name=name, output_dir=tmp_path / "out", epochs=2
-        )
+    def make(name="run", is_sample=False, seed=0):
+        parts = ((images, labels), (images[:28], labels[:28]))
+        run = training.train(tiny_model(), *parts, name=name, output_dir=tmp_path / "out", epochs=2, seed=seed)
         probabilities = evaluation.predict(run.model, images)
         scores = [evaluation.score(labels, probabilities, split) for split in ("validation", "PublicTest")]
         object.__setattr__(dataset, "is_sample", is_sample)
@@ -43,15 +42,20 @@ def test_no_absolute_path_in_a_record(record, tmp_path):
 
 
 def test_comparison_is_sorted_and_carries_n_and_interval(record, tmp_path):
-    record("one"), record("two")
+    record("one"), record("two", seed=1)
     table = results.comparison(results.load_results(tmp_path / "out"))
     assert set(table["model"]) == {"Model one", "Model two"}
     assert table["accuracy"].is_monotonic_decreasing
     assert (table["low"] < table["accuracy"]).all() and (table["n"] == 140).all()
 
 
+def test_a_training_that_was_taken_over_is_listed_once(record, tmp_path):
+    record("one"), record("two"), record("three", seed=1)
+    assert [result["name"] for result in results.load_results(tmp_path / "out")] == ["one", "three"]
+
+
 def test_sample_and_fer2013_do_not_mix(record, tmp_path):
-    record("one"), record("two", is_sample=True)
+    record("one"), record("two", is_sample=True, seed=1)
     with pytest.raises(ValueError, match="do not belong in one table"):
         results.comparison(results.load_results(tmp_path / "out"))
 
