@@ -96,6 +96,7 @@ def _run_in_turn(plan: dict[Path, dict], out: Path, bar: tqdm) -> Iterator[Noteb
     for notebook, values in plan.items():
         bar.set_description(notebook.stem)
         run = _run_one(notebook, out, values)
+        _write_html(out / notebook.name)
         yield run
         if run.error:
             return
@@ -103,21 +104,28 @@ def _run_in_turn(plan: dict[Path, dict], out: Path, bar: tqdm) -> Iterator[Noteb
 
 def _run_side_by_side(plan: dict[Path, dict], out: Path, jobs: int, bar: tqdm) -> Iterator[NotebookRun]:
     """Run notebooks in processes of their own and yield them as they end; after an error, none begins any more."""
-    waiting, running, done, failed = dict(plan), {}, set(), False
-    names = {notebook.stem for notebook in plan}
-    # Fresh processes: a fork of one that has loaded a framework may hang.
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    running: dict[Future, Path] = {}
+    pages, done, failed = [], set(), False
+    needs = {notebook: _needs(notebook) & {other.stem for other in plan} for notebook in plan}
+    # What the most others wait for goes first.
+    waiting = sorted(plan, key=lambda notebook: -sum(notebook.stem in others for others in needs.values()))
+    # Fresh processes: a fork of one that has loaded a framework may hang. One more of them, so that the pages are
+    # written while the next notebooks run.
+    with ProcessPoolExecutor(jobs + 1, get_context("spawn")) as pool:
         while running or (waiting and not failed):
-            ready = [] if failed else [book for book in waiting if not (_needs(book) & names) - done]
+            ready = [] if failed else [notebook for notebook in waiting if needs[notebook] <= done]
             for notebook in ready[: jobs - len(running)]:
-                running[pool.submit(_run_one, notebook, out, waiting.pop(notebook))] = notebook.stem
-            bar.set_description(" and ".join(sorted(name[:2] for name in running.values())))
-            finished: set[Future] = wait(running, return_when=FIRST_COMPLETED).done
-            for future in finished:
-                run = future.result()
-                done.add(running.pop(future))
+                waiting.remove(notebook)
+                running[pool.submit(_run_one, notebook, out, plan[notebook])] = notebook
+            bar.set_description(" and ".join(sorted(notebook.stem[:2] for notebook in running.values())))
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                run, notebook = future.result(), running.pop(future)
+                pages.append(pool.submit(_write_html, out / notebook.name))
+                done.add(notebook.stem)
                 failed = failed or bool(run.error)
                 yield run
+        for page in pages:
+            page.result()
 
 
 def _needs(notebook: Path) -> set[str]:
@@ -225,9 +233,7 @@ def _run_one(notebook: Path, out: Path, parameters: dict) -> NotebookRun:
         traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(failure.traceback))
         error = f"{notebook.name} stopped in cell {failure.exec_count}:\n{failure.source}\n\n{traceback}"
     seconds = round(time.perf_counter() - started, 1)
-    content = tidy(nbformat.read(target, as_version=4))
-    nbformat.write(content, target)
-    _write_html(content, target.with_suffix(".html"))
+    nbformat.write(tidy(nbformat.read(target, as_version=4)), target)
     return NotebookRun(notebook.stem, seconds, {**notebook_parameters(notebook), **parameters}, error)
 
 
@@ -240,12 +246,13 @@ def _execute(notebook: Path, target: Path, parameters: dict) -> None:
     )  # fmt: skip
 
 
-def _write_html(content: nbformat.NotebookNode, path: Path) -> None:
+def _write_html(notebook: Path) -> None:
+    """Write an executed notebook as a page beside it."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter()
-    html, _ = exporter.from_notebook_node(content, {"metadata": {"name": path.stem}})
-    path.write_text(html, encoding="utf-8")
+    content = nbformat.read(notebook, as_version=4)
+    html, _ = HTMLExporter().from_notebook_node(content, {"metadata": {"name": notebook.stem}})
+    notebook.with_suffix(".html").write_text(html, encoding="utf-8")
 
 
 def earlier_runs(out: Path) -> dict[str, NotebookRun]:

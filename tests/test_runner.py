@@ -124,6 +124,16 @@ def test_notebooks_run_side_by_side_and_one_that_compares_comes_after(series, tm
     assert page.read_text().index('href="01_a.html"') < page.read_text().index('href="02_b.html"')
 
 
+def test_what_others_wait_for_begins_first(series, tmp_path):
+    folder = series(nb01_a=meeting("a", "c"), nb02_b=meeting("b", "c"), nb03_c=meeting("c", "c"), nb04_d=[PARAMETERS])
+    later = nbformat.read(folder / "04_d.ipynb", as_version=4)
+    later.metadata["fer_utils"] = {"after": ["03_c"]}
+    nbformat.write(later, folder / "04_d.ipynb")
+    # The first two end only when the third has begun.
+    run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+    assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {"01_a", "02_b", "03_c", "04_d", "index"}
+
+
 def test_with_several_jobs_an_error_lets_the_others_end_and_starts_no_more(series, tmp_path):
     series(
         nb01_a=[PARAMETERS, "raise ValueError('first')"],
