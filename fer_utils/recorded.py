@@ -154,7 +154,7 @@ def table(records: list[dict], split: str = "PublicTest") -> str:
 def _row(title: str, record: dict, split: str, original: str) -> str:
     score = record["scores"][split]
     low, high = score["accuracy_ci95"]
-    # The notebooks train a backbone's last layers only: from random weights, that is a network that mostly guesses.
+    # The notebooks train a backbone's last layers only: from random weights, the others never learn anything.
     starts = {"imagenet": ", ImageNet", "random": ", random weights and mostly frozen", "file": ", own weights"}
     weights = starts.get(record["weights"], "")
     if "image_size" in record["settings"]:

@@ -69,7 +69,7 @@ def run_notebooks(
         The path of index.html.
 
     Raises:
-        UserError: if a name is unknown. Nothing has run then.
+        UserError: if a name is unknown (nothing has run then), or if notebooks wait for each other.
         NotebookFailed: at the first cell that raises; what ran before is kept and reported. With several jobs, a
             notebook that is running at that moment is finished first.
     """
@@ -114,6 +114,8 @@ def _run_side_by_side(plan: dict[Path, dict], out: Path, jobs: int, bar: tqdm) -
     with ProcessPoolExecutor(jobs + 1, get_context("spawn")) as pool:
         while running or (waiting and not failed):
             ready = [] if failed else [notebook for notebook in waiting if needs[notebook] <= done]
+            if not running and not ready:
+                raise UserError(f"these notebooks wait for each other: {', '.join(book.stem for book in waiting)}")
             for notebook in ready[: jobs - len(running)]:
                 waiting.remove(notebook)
                 running[pool.submit(_run_one, notebook, out, plan[notebook])] = notebook

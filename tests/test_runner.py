@@ -134,6 +134,16 @@ def test_what_others_wait_for_begins_first(series, tmp_path):
     assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {"01_a", "02_b", "03_c", "04_d", "index"}
 
 
+def test_notebooks_that_wait_for_each_other_are_refused(series, tmp_path):
+    folder = series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS])
+    for own, other in (("01_a", "02_b"), ("02_b", "01_a")):
+        notebook = nbformat.read(folder / f"{own}.ipynb", as_version=4)
+        notebook.metadata["fer_utils"] = {"after": [other]}
+        nbformat.write(notebook, folder / f"{own}.ipynb")
+    with pytest.raises(UserError, match="wait for each other: 01_a, 02_b"):
+        run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+
+
 def test_with_several_jobs_an_error_lets_the_others_end_and_starts_no_more(series, tmp_path):
     series(
         nb01_a=[PARAMETERS, "raise ValueError('first')"],
