@@ -1,7 +1,7 @@
-"""The two small classifiers that `sample_realism.py` measures with, and how both are trained.
+"""The small classifier that `sample_realism.py` trains on real and on generated faces.
 
-They are yardsticks, not lessons: what counts is that the same network, schedule and augmentation meet real and
-generated faces alike. Nothing is chosen on a test part; the schedules are fixed beforehand.
+It is a yardstick, not a lesson: what counts is that the same network, schedule and augmentation meet both alike.
+Nothing is chosen on a test part; the schedule is fixed beforehand.
 """
 
 import cv2

@@ -84,6 +84,14 @@ class FaceFinder:
         order = np.argsort(-scores, kind="stable")
         return [FoundFace(boxes[i] / shrink, points[i] / shrink, float(scores[i])) for i in order]
 
+    def face_probability(self, crops: np.ndarray) -> np.ndarray:
+        """Return how sure the last of the three networks is that each crop shows a face, float32 (n,) in 0..1.
+
+        Args:
+            crops: uint8 (n, 48, 48, 3), red first, each filled by what may be a face.
+        """
+        return self._run(2, crops)[2][:, 1]
+
     def _proposed(self, photo, smallest):
         """Slide the first network over ever smaller copies of the photo."""
         found = [np.empty((0, 5))]

@@ -45,8 +45,8 @@ def train(
     """Train the face generator on FER-2013's Training part.
 
     Stop it whenever you like: it is saved every 100 steps, and the same command goes on where it stopped. On two
-    cores with bfloat16 instructions 5,000 steps take about an hour. The steps may also be changed while it runs, in
-    RUN_DIR/plan.json. The weights to draw from are in RUN_DIR/weights.npz.
+    cores with bfloat16 instructions 5,000 steps take an hour to an hour and a half. The steps may also be changed while
+    it runs, in RUN_DIR/plan.json. The weights to draw from are RUN_DIR/weights.npz and RUN_DIR/early.npz.
     """
     if dtype not in ("float32", "mixed_bfloat16", "mixed_float16"):
         raise typer.BadParameter(f"{dtype} is not float32, mixed_bfloat16 or mixed_float16", param_hint="--dtype")
@@ -80,9 +80,18 @@ def draw(
         float | None,
         typer.Option(min=1.0, help="How strongly the expression is pressed upon a face; by default set per class."),
     ] = None,
+    autoguidance: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0, help="How strongly faces are pushed away from those of the early weights; 1 does without."
+        ),
+    ] = None,
+    early: Annotated[
+        Path | None, typer.Option(help="Weights kept early in the run; by default early.npz beside the weights.")
+    ] = None,
     share: Annotated[
         float, typer.Option(min=0.05, max=1.0, help="Part of the faces that is kept; the most broken ones go.")
-    ] = 0.75,
+    ] = 0.65,
 ):
     """Draw faces, weed out the broken ones and those too close to a real face, and build the sample's archive.
 
@@ -92,15 +101,24 @@ def draw(
         raise typer.BadParameter(f"{test_size} is odd; two parts share the test images", param_hint="--test-size")
     (training, _), (public, _) = _real_faces(data, ["Training", "PublicTest"])
 
-    from fer_utils.sample.draw import GUIDANCE
+    from fer_utils.sample.draw import AUTOGUIDANCE, GUIDANCE
     from fer_utils.sample.make import draw_candidates, pack_sample
 
     sizes = {"train_size": train_size, "test_size": test_size, "share": share}
     try:
-        images, labels, provenance = draw_candidates(weights, seed, steps=steps, guidance=guidance or GUIDANCE, **sizes)
+        images, labels, provenance = draw_candidates(
+            weights,
+            seed,
+            steps=steps,
+            guidance=guidance or GUIDANCE,
+            early=early,
+            autoguidance=autoguidance or AUTOGUIDANCE,
+            **sizes,
+        )
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--weights") from error
+        raise typer.BadParameter(str(error), param_hint="--weights or --early") from error
     pressed = f" --guidance {guidance}" if guidance else ""
+    pressed += f" --autoguidance {autoguidance}" if autoguidance else ""
     provenance["command"] = (
         f"fer sample draw --data archive.zip --weights weights.npz --seed {seed} --train-size "
         f"{train_size} --test-size {test_size} --steps {steps}{pressed} --share {share}"

@@ -8,10 +8,13 @@ from fer_utils.labels import EMOTIONS
 from fer_utils.sample.flow import integrate, starting_noise, to_grey
 from fer_utils.sample.train import load_weights
 
-GUIDANCE = (2.0, 4.0, 4.5, 1.6, 2.2, 1.7, 2.0)
-"""Strength of guidance per class, in the order of `EMOTIONS`: set so that a classifier trained on real faces names the
-screened ones about as often as real ones, and no class less than 40 % of the time. Disgust and fear, which it names
-least often in FER-2013 itself, need more for that; they come out easier than the real ones, and disgust less varied."""
+GUIDANCE = (1.9, 1.6, 4.5, 1.0, 1.3, 1.1, 1.3)
+"""Strength of guidance per class, in the order of `EMOTIONS`: read off `python -m benchmarks.sample_guidance`, so that
+a classifier trained on real faces names the screened ones of each class about as often as real ones. Happy faces need
+none. Fear, which it names least often in FER-2013 itself, needs most: with less it is taken for surprise."""
+
+AUTOGUIDANCE = 2.5
+"""How strongly faces are pushed away from those of the early network: see `flow.integrate`."""
 
 GUIDED = (0.05, 0.8)
 STEPS = 10
@@ -52,6 +55,8 @@ def draw_faces(
     batch_size=64,
     image_size=48,
     show_progress=True,
+    early=None,
+    autoguidance=1.0,
 ):
     """Draw faces of every class.
 
@@ -68,6 +73,8 @@ def draw_faces(
         batch_size: faces at a time.
         image_size: height and width in pixels, those of the network.
         show_progress: whether to show a progress bar.
+        early: from `load_generator`, of the weights that the run kept early on.
+        autoguidance: as for `flow.integrate`.
 
     Returns:
         (images uint8 (n, 48, 48), labels int64 (n,)), class after class.
@@ -91,6 +98,8 @@ def draw_faces(
                 steps,
                 strengths[labels[chosen]],
                 guided,
+                early,
+                autoguidance,
             )
             kept = min(batch_size, len(labels) - start)
             images.append(to_grey(faces[:kept, :, :, 0]))

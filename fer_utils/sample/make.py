@@ -1,13 +1,18 @@
 """From trained weights to the embedded sample in one call: draw, screen, build the archive."""
 
+from pathlib import Path
+
 import numpy as np
 
 from fer_utils.labels import EMOTIONS
 from fer_utils.longrun import fingerprint
 from fer_utils.sample.archive import base_counts, build_archive
-from fer_utils.sample.draw import GUIDANCE, GUIDED, STEPS, draw_faces, load_generator
+from fer_utils.sample.draw import AUTOGUIDANCE, GUIDANCE, GUIDED, STEPS, draw_faces, load_generator
 from fer_utils.sample.screen import screen
-from fer_utils.sample.train import load_weights
+from fer_utils.sample.train import EARLY_NAME, load_weights
+
+SHARE = 0.65
+"""Part of the drawn faces of each class that is kept; the most broken ones go."""
 
 MARGIN = 1.06
 """How many more faces are drawn than `share` asks for, because the rules about real faces remove a few as well."""
@@ -26,8 +31,10 @@ def draw_candidates(
     steps=STEPS,
     guidance=GUIDANCE,
     guided=GUIDED,
-    share=0.75,
+    share=SHARE,
     batch_size=64,
+    early=None,
+    autoguidance=AUTOGUIDANCE,
 ):
     """Draw as many faces as an archive needs if `share` of them is kept, and a few more.
 
@@ -41,23 +48,38 @@ def draw_candidates(
         guided: as for `flow.integrate`.
         share: part of each class that will be kept, 0..1.
         batch_size: faces drawn at a time.
+        early: path of the weights that the run kept early on, by default `early.npz` beside `weights`.
+        autoguidance: as for `flow.integrate`; 1 needs no early weights.
 
     Returns:
         (images uint8 (n, 48, 48), labels int64 (n,), provenance), the last a dictionary for the manifest.
 
     Raises:
-        ValueError: if the weights cannot be read.
+        ValueError: if the weights, or the early ones, cannot be read.
     """
     plan, _ = load_weights(weights)
+    early = Path(early or Path(weights).with_name(EARLY_NAME)) if autoguidance > 1 else None
+    if early and not early.is_file():
+        raise ValueError(f"{early} is missing; name the weights kept early with --early, or use --autoguidance 1")
     counts = np.ceil(faces_needed(train_size, test_size) / share * MARGIN).astype("int64") + 2
     images, labels = draw_faces(
-        load_generator(weights), counts, seed, steps, guidance, guided, batch_size, plan.image_size
+        load_generator(weights),
+        counts,
+        seed,
+        steps,
+        guidance,
+        guided,
+        batch_size,
+        plan.image_size,
+        early=early and load_generator(early),
+        autoguidance=autoguidance,
     )
     return (
         images,
         labels,
         {
             "weights_sha256": fingerprint(weights),
+            **({"early_weights_sha256": fingerprint(early)} if early else {}),
             "training_steps": plan.steps,
             "training_seed": plan.seed,
             "sampler": {
@@ -65,6 +87,7 @@ def draw_candidates(
                 "steps": steps,
                 "guidance": guidance,
                 "guided_times": list(guided),
+                "autoguidance": autoguidance,
                 "dtype": plan.dtype,
             },
         },
@@ -72,7 +95,7 @@ def draw_candidates(
 
 
 def pack_sample(
-    images, labels, provenance, training, public, folder, seed=1, train_size=2800, test_size=700, share=0.75
+    images, labels, provenance, training, public, folder, seed=1, train_size=2800, test_size=700, share=SHARE
 ):
     """Screen drawn faces and write the sample's four files.
 

@@ -5,11 +5,15 @@ import dataclasses
 import keras
 import numpy as np
 
-from fer_utils.longrun import LongRun
+from fer_utils.longrun import LongRun, save_weights
 from fer_utils.longrun import Plan as LongPlan
 from fer_utils.longrun import load_weights as load_any_weights
 from fer_utils.sample.flow import class_balanced_probabilities, training_batch
 from fer_utils.sample.network import WIDTHS, build_network
+
+EARLY_NAME = "early.npz"
+EARLY = 0.12
+"""After this part of the steps the averaged weights are kept once more, for `autoguidance` (see `flow.integrate`)."""
 
 
 @dataclasses.dataclass
@@ -72,6 +76,13 @@ class Run(LongRun):
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         return model
+
+    def save(self):
+        """Write the checkpoint and the averaged weights; the first time after `EARLY` of the steps, these twice."""
+        super().save()
+        early = self.folder / EARLY_NAME
+        if self.step >= EARLY * self.plan.steps and not early.exists():
+            save_weights(early, self.average.weights, self.plan)
 
     def batch(self, generator):
         """Return (inputs, velocity) of one training step, drawn with `generator`."""

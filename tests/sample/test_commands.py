@@ -61,6 +61,15 @@ def test_a_file_without_weights_is_refused(tmp_path, tiny_csv, monkeypatch):
     assert code == 2 and "does not hold" in output
 
 
+def test_missing_early_weights_are_named(tmp_path, tiny_csv, toy_plan, monkeypatch):
+    from fer_utils.longrun import save_weights
+
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    save_weights(tmp_path / "w.npz", toy_plan().network().get_weights(), toy_plan())
+    code, output = run("draw", "--data", tiny_csv, "--weights", tmp_path / "w.npz", "--out", tmp_path / "out")
+    assert code == 2 and "early.npz" in output and "--autoguidance 1" in output
+
+
 def test_importing_the_commands_does_not_import_keras():
     script = "import sys, fer_utils.sample.commands; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -57,6 +57,21 @@ def test_guidance_pushes_away_from_the_direction_without_a_class():
     assert np.allclose(integrate(velocity, noise, [0, 1], 4, guidance=3.0, guided=(2, 3)), noise + 2.0, atol=1e-5)
 
 
+def test_autoguidance_pushes_away_from_the_early_network_for_the_same_class():
+    def velocity(points, times, classes):
+        return np.where(classes == NO_CLASS, 1.0, 2.0).astype("float32")[:, None, None, None] + 0 * points
+
+    def early(points, times, classes):
+        assert len(points) == 2 and (classes != NO_CLASS).all()
+        return np.full_like(points, 1.5)
+
+    noise = starting_noise(2, np.random.default_rng(0), 8)
+    drawn = integrate(velocity, noise, [0, 1], 4, guidance=3.0, early=early, autoguidance=2.0)
+    assert np.allclose(drawn, noise + 4.5, atol=1e-5)
+    alone = integrate(velocity, noise, [0, 1], 4, guidance=1.0, early=early, autoguidance=3.0)
+    assert np.allclose(alone, noise + 3.0, atol=1e-5)
+
+
 def test_times_run_from_noise_to_face():
     grid = time_grid(7)
     assert len(grid) == 8 and grid[0] == 0 and grid[-1] == 1 and (np.diff(grid) > 0).all()

@@ -1,10 +1,14 @@
 """The screening rules on faces made up for the purpose."""
 
+import cv2
 import numpy as np
 import pytest
+from portraits import astronaut
 
+from fer_utils.faces import FaceFinder
 from fer_utils.sample.screen import (
     closeness_limit,
+    face_likeness,
     near_pairs,
     nearest,
     pixel_vectors,
@@ -17,8 +21,6 @@ from fer_utils.sample.screen import (
 @pytest.fixture(scope="module")
 def pictures():
     """Smooth random pictures, `uint8 (80, 48, 48)`, no two alike."""
-    import cv2
-
     coarse = np.random.default_rng(0).integers(0, 256, (80, 6, 6)).astype("uint8")
     return np.stack([cv2.resize(image, (48, 48), interpolation=cv2.INTER_CUBIC) for image in coarse])
 
@@ -44,7 +46,8 @@ def test_the_later_of_a_close_pair_is_named(pictures):
     assert near_pairs(images, 0.1).tolist() == [5, 6]
 
 
-def test_copies_pairs_and_the_least_typical_go(pictures):
+def test_copies_pairs_and_the_least_typical_go(pictures, monkeypatch):
+    monkeypatch.setattr("fer_utils.sample.screen.face_likeness", lambda images: np.zeros(len(images)))
     training = pictures[20:60]
     # Half of every real picture is kept: far from a copy, yet with familiar shapes.
     typical = np.concatenate([training[:10, :, :30], pictures[:10, :, 30:]], axis=2)
@@ -71,3 +74,27 @@ def test_a_shifted_real_picture_is_more_typical_than_an_unknown_one(pictures):
     shifted = np.roll(pictures[:5], 1, axis=2)
     scores = typicality(np.concatenate([shifted, pictures[70:75]]), pictures[:60], neighbours=1)
     assert scores[:5].min() > scores[5:].max()
+
+
+def test_what_a_face_detector_does_not_take_for_a_face_goes(pictures, monkeypatch):
+    """Each face counts by the worse of its two ranks, so typical shapes alone do not save it."""
+    training, noise = pictures[20:60], np.random.default_rng(1).normal(0, 25, (10, 48, 48))
+    generated = np.concatenate([training[:10, :, :30], pictures[:10, :, 30:]], axis=2)
+    public = np.clip(training[:10] + noise, 0, 255).astype("uint8")
+    unlike = np.arange(10) % 2
+    monkeypatch.setattr("fer_utils.sample.screen.face_likeness", lambda images: -100.0 * unlike)
+    monkeypatch.setattr("fer_utils.sample.screen.typicality", lambda images, training: np.arange(10.0))
+    result = screen(generated, np.zeros(10, int), training, public, share=0.25)
+    assert result.kept.tolist() == [8, 6]
+    assert result.counts["broken: least typical, or least like a face"] >= 7
+
+
+def test_a_face_is_more_like_a_face_than_its_pieces():
+    (box,) = [face.box for face in FaceFinder()(astronaut())]
+    left, top, right, bottom = box.astype(int)
+    face = cv2.resize(cv2.cvtColor(astronaut()[top:bottom, left:right], cv2.COLOR_RGB2GRAY), (48, 48))
+    quarters = face.reshape(2, 24, 2, 24)[::-1, :, ::-1].reshape(48, 48)
+    one_eye = face.copy()
+    one_eye[:24, :24] = face[24:, :24]
+    whole, mirrored, turned, wrong_eye = face_likeness(np.stack([face, face[:, ::-1], quarters, one_eye]))
+    assert whole == pytest.approx(mirrored, abs=0.01) and whole > wrong_eye > turned

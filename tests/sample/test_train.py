@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_utils.longrun import fingerprint, save_weights
-from fer_utils.sample.train import Run, load_weights, usable_images
+from fer_utils.sample.train import EARLY_NAME, Run, load_weights, usable_images
 
 
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, toy_faces, toy_plan):
@@ -44,6 +44,20 @@ def test_a_plan_edited_during_the_run_is_followed(tmp_path, toy_faces, toy_plan)
     run.train(save_every=2, show_progress=False)
     assert run.step == 4 and run.plan.decay_from == 1
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+
+
+def test_the_weights_are_kept_once_more_early_in_the_run(tmp_path, toy_faces, toy_plan):
+    run = Run(tmp_path, *toy_faces, toy_plan(steps=10))
+    run.save()
+    assert not (tmp_path / EARLY_NAME).exists()
+    run.train(save_every=2, show_progress=False)
+    kept, final = load_weights(tmp_path / EARLY_NAME)[1], load_weights(tmp_path / "weights.npz")[1]
+    again = Run(tmp_path / "again", *toy_faces, toy_plan(steps=10))
+    for _ in range(2):
+        again.train_step()
+    # Updated every four steps, the average is still that of the beginning.
+    assert all(np.allclose(one, other, atol=1e-3) for one, other in zip(kept, again.average.weights, strict=True))
+    assert not all(np.allclose(one, other, atol=1e-3) for one, other in zip(kept, final, strict=True))
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero(toy_plan):
