@@ -48,7 +48,7 @@ class FaceFinder:
     """Finds upright faces, frontal to three-quarter, in a photo.
 
     Raises:
-        UserError: when called, if the package with the networks is missing.
+        UserError: when called or loaded, if the package with the networks is missing.
     """
 
     @cached_property
@@ -67,6 +67,11 @@ class FaceFinder:
             onnxruntime.InferenceSession(without_prelu(file), options, providers=["CPUExecutionProvider"])
             for file in files
         ]
+
+    def load(self) -> "FaceFinder":
+        """Read the networks now instead of at the first call, so that what is missing shows before long work."""
+        self._networks  # noqa: B018
+        return self
 
     def __call__(self, photo: np.ndarray, smallest: float = SMALLEST_FACE) -> list[FoundFace]:
         """Return the faces of a photo, the surest first.

@@ -99,6 +99,14 @@ def draw(
     """
     if test_size % 2:
         raise typer.BadParameter(f"{test_size} is odd; two parts share the test images", param_hint="--test-size")
+    from fer_utils.errors import UserError
+    from fer_utils.faces import FaceFinder
+
+    try:
+        # Needed only after the drawing, which takes a quarter of an hour.
+        FaceFinder().load()
+    except UserError as error:
+        raise typer.BadParameter(str(error), param_hint="the rule about broken faces") from error
     (training, _), (public, _) = _real_faces(data, ["Training", "PublicTest"])
 
     from fer_utils.sample.draw import AUTOGUIDANCE, GUIDANCE

@@ -3,7 +3,9 @@
 1. **Nobody's face**: no face may be closer to a `Training` image, or to its mirror image, than the first percentile
    of the distances between real `PublicTest` images and their nearest `Training` image, measured twice: on pixels and
    on shapes (histograms of oriented gradients).
-2. **No near-identical pair**: of two generated faces closer than the same limit in pixels, the second goes.
+2. **No near-identical pair**: of two generated faces closer than the same limit in pixels, the second goes; likewise
+   of two that the series' own search for near duplicates (`fer_utils.near_duplicates`) takes for one photograph, so
+   that what students find with it is what was planted.
 3. **Broken faces**: the faces of a class are ranked twice, and each counts by the worse of its two ranks; the stated
    share is kept. Neither ranking sees a label, so the rule cannot prefer expressions that are easy to name.
    - How typical their shapes are: similar to their five nearest `Training` images in the histograms of oriented
@@ -22,6 +24,7 @@ import numpy as np
 from scipy.stats import rankdata
 from tqdm.auto import tqdm
 
+from fer_utils import near_duplicates
 from fer_utils.faces import FaceFinder
 
 HOG = {"_winSize": (48, 48), "_blockSize": (16, 16), "_blockStride": (8, 8), "_cellSize": (8, 8), "_nbins": 9}
@@ -193,6 +196,8 @@ def screen(images, labels, training, public, share):
         removed |= close
     pairs = np.zeros(len(images), bool)
     pairs[near_pairs(images, limits["pixels"])] = True
+    for mirrored in (False, True):
+        pairs[near_duplicates.near_pairs(images, mirrored=mirrored)["second"]] = True
     counts["near-identical to another"] = int((pairs & ~removed).sum())
     removed |= pairs
     rankings, kept = (typicality(images, training), face_likeness(images)), []

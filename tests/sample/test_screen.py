@@ -70,6 +70,19 @@ def test_copies_pairs_and_the_least_typical_go(pictures, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_what_the_search_for_near_duplicates_would_find_goes_too(pictures, monkeypatch, mirrored):
+    monkeypatch.setattr("fer_utils.sample.screen.face_likeness", lambda images: np.zeros(len(images)))
+    training = pictures[20:60]
+    moved = np.roll(pictures[3], 1, axis=1)[None]
+    generated = np.concatenate([pictures[:8], moved[:, :, ::-1] if mirrored else moved])
+    noise = np.random.default_rng(1).normal(0, 8, (10, 48, 48))
+    public = np.clip(training[:10] + noise, 0, 255).astype("uint8")
+    result = screen(generated, np.zeros(9, int), training, public, share=1.0)
+    assert near_pairs(generated, result.limits["pixels"]).tolist() == []
+    assert result.counts["near-identical to another"] == 1 and 8 not in result.kept
+
+
 def test_a_shifted_real_picture_is_more_typical_than_an_unknown_one(pictures):
     shifted = np.roll(pictures[:5], 1, axis=2)
     scores = typicality(np.concatenate([shifted, pictures[70:75]]), pictures[:60], neighbours=1)
