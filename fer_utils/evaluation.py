@@ -158,6 +158,26 @@ def class_report(result: dict) -> pd.DataFrame:
     return pd.DataFrame(result["per_class"]).T.rename_axis("emotion").astype({"n": int})
 
 
+def most_confused(result: dict) -> pd.DataFrame:
+    """Return the mistakes by how often they are made, the most frequent first.
+
+    Args:
+        result: from `score`.
+
+    Returns:
+        One row a pair that occurs: label, predicted, share (of the label's images, 0..1) and n (of that label).
+    """
+    matrix = np.array(result["confusion_matrix"])
+    n = matrix.sum(axis=1)
+    rows = [
+        {"label": EMOTIONS[i], "predicted": EMOTIONS[j], "share": matrix[i, j] / n[i], "n": int(n[i])}
+        for i, j in np.argwhere(matrix)
+        if i != j
+    ]
+    table = pd.DataFrame(rows, columns=["label", "predicted", "share", "n"])
+    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
 def majority_baseline(training_labels: np.ndarray, labels: np.ndarray, split: str) -> dict:
     """Score the rule "always say the most common training label": what any model has to beat."""
     probabilities = np.zeros((len(labels), len(EMOTIONS)))

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from fer_utils.labels import EMOTIONS
 
@@ -18,6 +20,8 @@ COLOURS = dict(
 CELL = 1.15
 # Below so many faces, a share says little.
 FEW = 10
+# Bars of a reliability diagram: pale where so few faces lie that the height is mostly chance.
+BARS = (("#56B4E9", "right"), ("#CFE8F7", f"right, fewer than {FEW} faces"))
 
 
 def _finish(figure: Figure) -> Figure:
@@ -141,12 +145,13 @@ def pixel_histograms(images: np.ndarray, labels: np.ndarray) -> Figure:
     return _finish(figure)
 
 
-def learning_curves(histories: dict[str, pd.DataFrame], title: str = "") -> Figure:
+def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_stage: int | None = None) -> Figure:
     """Draw loss and accuracy against the epoch: dashed on the training part, solid on the validation part.
 
     Args:
         histories: by name of the run; columns loss, val_loss, accuracy, val_accuracy, index the epoch.
         title: above everything.
+        second_stage: the epoch with which a second stage begins; a dotted line is drawn before it.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
     palette = sns.color_palette("deep", len(histories))
@@ -160,7 +165,10 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "") -> Figu
             )
             ax.set(xlabel="epoch", ylabel=measure)
             ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylim(0, 1.06 * axes[0].dataLim.y1)
+    if second_stage is not None:
+        for ax in axes:
+            ax.axvline(second_stage - 0.5, linestyle=":", color="#555555", lw=1)
     # Up to one decimal: ticks of a narrow range would read the same otherwise.
     axes[1].yaxis.set_major_formatter(lambda value, _: f"{round(100 * value, 1):g}%")
     axes[1].legend(fontsize=8, frameon=False)
@@ -171,9 +179,13 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "") -> Figu
 
 
 def confusion_chart(result: dict, title: str = "") -> Figure:
-    """Draw a confusion matrix in percent of each true class, from a score of `evaluation.score`."""
+    """Draw a confusion matrix in percent of each true class, from a score of `evaluation.score`.
+
+    Above it stand the title, which should name the data, then the part and n.
+    """
     figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
-    draw_confusion(ax, result, title or f"{result['split']}, n = {result['n']:,}", colour_bar=True)
+    title = f"{title}{', ' * bool(title)}{result['split']}, n = {result['n']:,}"
+    draw_confusion(ax, result, title, colour_bar=True)
     return _finish(figure)
 
 
@@ -201,14 +213,18 @@ def confident_mistakes(images, labels: np.ndarray, probabilities: np.ndarray, n:
     return image_grid(images[worst], titles, columns=8)
 
 
-def accuracy_chart(table: pd.DataFrame, split: str) -> Figure:
-    """Draw accuracies with their 95 % intervals, one row a model, from `results.comparison`."""
+def accuracy_chart(table: pd.DataFrame, split: str, title: str = "") -> Figure:
+    """Draw accuracies with their 95 % intervals, one row a model, from `results.comparison`.
+
+    The title should name the data.
+    """
     figure, ax = plt.subplots(figsize=(8, 0.5 * len(table) + 1.2), layout="constrained")
     y = np.arange(len(table))[::-1]
     errors = [100 * (table["accuracy"] - table["low"]), 100 * (table["high"] - table["accuracy"])]
     ax.errorbar(100 * table["accuracy"], y, xerr=errors, fmt="o", color="#0072B2", capsize=4)
     ax.set_yticks(y, table["model"])
     ax.set(xlabel=f"accuracy on {split}, % (bar: 95 % interval)", xlim=(0, 100), ylim=(-0.6, len(table) - 0.4))
+    ax.set_title(title, fontsize=11)
     ax.grid(axis="x", alpha=0.3)
     sns.despine(figure)
     return _finish(figure)
@@ -238,29 +254,32 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
     )
     for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
         width = table["high"] - table["low"]
-        # Pale where so few faces lie that the height is mostly chance.
-        for few, colour, label in ((False, "#56B4E9", "right"), (True, "#CFE8F7", f"right, fewer than {FEW} faces")):
-            part = (table["n"] < FEW) == few
+        for few, (colour, _) in enumerate(BARS):
+            part = (table["n"] < FEW) == bool(few)
             ax.bar(
-                table["low"][part], table["accuracy"][part], width[part], align="edge", color=colour,
-                edgecolor="white", label=label,
-            )  # fmt: skip
+                table["low"][part], table["accuracy"][part], width[part], align="edge", color=colour, edgecolor="white"
+            )
         ax.plot(table["confidence"], table["accuracy"], "o", color="#0072B2", ms=3)
-        ax.plot([0, 1], [0, 1], "--", color="#555555", lw=1, label="as sure as right")
+        ax.plot([0, 1], [0, 1], "--", color="#555555", lw=1)
         for _, row in table.iterrows():
             ax.text(row["low"] + width.iloc[0] / 2, 0.01, f"{row['n']:.0f}", ha="center", fontsize=6, color="#333333")
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", title=title)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes[0, 0].set_ylabel("share of right answers")
-    handles = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*handles, fontsize=8, frameon=False, loc="outside upper center", ncols=3)
+    # The legend is not taken from a panel: a bar that one of them lacks would lend its name to another colour.
+    handles = [Patch(color=colour, label=label) for colour, label in BARS]
+    handles.append(Line2D([], [], linestyle="--", color="#555555", lw=1, label="as sure as right"))
+    figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     sns.despine(figure)
     return _finish(figure)
 
 
-def protocol_chart(table: pd.DataFrame) -> Figure:
-    """Draw what each protocol reports and what the same model honestly scores, from `broken_protocols.compare`."""
+def protocol_chart(table: pd.DataFrame, title: str = "") -> Figure:
+    """Draw what each protocol reports and what the same model honestly scores, from `broken_protocols.compare`.
+
+    The title should name the data.
+    """
     figure, ax = plt.subplots(figsize=(8, 0.42 * len(table) + 1.3), layout="constrained")
     y = np.arange(len(table))[::-1]
     ax.hlines(y, 100 * table["honest"], 100 * table["reported"], color="#BBBBBB", linewidth=3, zorder=1)
@@ -274,12 +293,17 @@ def protocol_chart(table: pd.DataFrame) -> Figure:
     ax.set(xlabel="% (bar: 95 % interval)", xlim=(0, 102), ylim=(-0.6, len(table) - 0.4))
     ax.grid(axis="x", alpha=0.3)
     ax.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    if title:
+        figure.suptitle(title, fontsize=11)
     sns.despine(figure)
     return _finish(figure)
 
 
-def remedy_chart(table: pd.DataFrame) -> Figure:
-    """Draw each remedy against unequal classes: mean over the seeds with its interval, from `imbalance.table`."""
+def remedy_chart(table: pd.DataFrame, title: str = "") -> Figure:
+    """Draw each remedy against unequal classes: mean over the seeds with its interval, from `imbalance.table`.
+
+    The title should name the data.
+    """
     measures, remedies = table["measure"].unique(), table["remedy"].unique()
     figure, axes = plt.subplots(
         1, len(measures), figsize=(2.7 * len(measures), 0.4 * len(remedies) + 1.3), sharey=True, layout="constrained"
@@ -297,5 +321,7 @@ def remedy_chart(table: pd.DataFrame) -> Figure:
         ax.set(xlabel="%", ylim=(-0.6, len(remedies) - 0.4))
         ax.grid(axis="x", alpha=0.3)
     np.atleast_1d(axes)[0].set_yticks(y, remedies)
+    if title:
+        figure.suptitle(title, fontsize=11)
     sns.despine(figure)
     return _finish(figure)

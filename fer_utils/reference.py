@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from fer_utils import plots, recorded
+from fer_utils.dataset.records import data_title
 
 NOT_YET = (
     "No run of this model on FER-2013 has been recorded yet, so there is nothing to compare with. "
@@ -34,7 +35,7 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
         low, high = score["accuracy_ci95"]
         print(
             f"{label}: PublicTest {score['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {score['n']:,}), "
-            f"{run['epochs']} epochs"
+            f"{run['epochs']} epochs{_trained_on(run)}"
         )
     if record["data"]["is_sample"]:
         print("The two are measured on different pictures: they show the same method, not the same task.")
@@ -54,6 +55,13 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
 
 
 def _label(role: str, run: dict) -> str:
-    data = "embedded sample" if run["data"]["is_sample"] else "FER-2013"
+    data = data_title(run["data"]["is_sample"])
     weights = ", random weights" if run["weights"] == "random" else ""
     return f"{role}, {data}{weights}"
+
+
+def _trained_on(run: dict) -> str:
+    """Return, for the end of a line, from how many pictures of what size, and with what share of the filters."""
+    size, width = run["settings"].get("image_size"), run["settings"].get("width", 1)
+    text = f" of {run['scores']['training']['n']:,} pictures"
+    return text + (f" of {size} px" if size else "") + (f", {width:.0%} of the filters" if width != 1 else "")

@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from fer_utils import plots
+from fer_utils.dataset.records import data_title
 from fer_utils.results import comparison, load_results
 
 TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("fer_utils", "."), autoescape=True, trim_blocks=True)
@@ -87,7 +88,7 @@ def _figures(result: dict) -> dict:
         "text": f"{result['parameters']:,} parameters, best epoch {result['best_epoch']} of {result['epochs']}, "
         f"chosen on the validation part.",
         "curves": _data_url(plots.learning_curves({result["title"]: history})),
-        "confusion": _data_url(plots.confusion_chart(result["scores"][split])),
+        "confusion": _data_url(plots.confusion_chart(result["scores"][split], data_title(result["data"]["is_sample"]))),
     }
 
 

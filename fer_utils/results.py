@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fer_utils.dataset import FerDataset
+from fer_utils.dataset.records import data_title
 from fer_utils.training import TrainedRun, environment
 
 METRICS_FILE = "metrics.json"
@@ -112,7 +113,7 @@ def comparison(results: list[dict], split: str = "PublicTest") -> pd.DataFrame:
         rows.append(
             {
                 "model": result["title"],
-                "data": "embedded sample" if result["data"]["is_sample"] else "FER-2013",
+                "data": data_title(result["data"]["is_sample"]),
                 "weights": result["weights"],
                 "epochs": result["epochs"],
                 "train minutes": round(result["seconds"] / 60, 1),

@@ -29,6 +29,7 @@ import pandas as pd
 import yaml
 from tqdm.auto import tqdm
 
+from fer_utils.dataset.records import data_title
 from fer_utils.errors import UserError
 from fer_utils.profiles import notebook_folder, notebook_parameters
 from fer_utils.results import METRICS_FILE, load_results
@@ -280,7 +281,7 @@ def collect(out: str | Path) -> pd.DataFrame:
                         **about["parameters"],
                         **about["grid"],
                         "model": result["title"],
-                        "data": "embedded sample" if result["data"]["is_sample"] else "FER-2013",
+                        "data": data_title(result["data"]["is_sample"]),
                         "weights": result["weights"],
                         "split": split,
                         "n": score["n"],

@@ -72,6 +72,18 @@ def test_majority_baseline():
     assert result["accuracy"] == 0.6
 
 
+def test_most_confused_is_a_share_of_the_label_not_of_the_answer():
+    probabilities = np.eye(7)[[5, 5, 2, 5, 5, 5]]
+    table = evaluation.most_confused(evaluation.score(np.array([2, 2, 2, 0, 5, 5]), probabilities, "PublicTest"))
+    assert table["label"].tolist() == ["angry", "fear"] and table["predicted"].tolist() == ["surprise", "surprise"]
+    assert table["share"].tolist() == [1, pytest.approx(2 / 3)] and table["n"].tolist() == [1, 3]
+
+
+def test_most_confused_of_a_perfect_model_is_empty():
+    perfect = evaluation.score(np.arange(7), np.eye(7), "PublicTest")
+    assert evaluation.most_confused(perfect).empty
+
+
 def test_line_names_part_n_and_interval(predictions):
     line = evaluation.describe(evaluation.score(*predictions, "PublicTest"))
     assert line.startswith("PublicTest: accuracy ") and "95 % interval" in line and "n = 300" in line

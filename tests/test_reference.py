@@ -7,16 +7,17 @@ from fer_utils.reference import beside_reference
 
 def a_run(is_sample, seed=0, epochs=3):
     return {
-        "model": "custom_cnn", "weights": "none", "settings": {"seed": seed}, "epochs": epochs,
+        "model": "custom_cnn", "weights": "none", "settings": {"seed": seed, "width": 0.25}, "epochs": epochs,
         "data": {"is_sample": is_sample}, "history": {"val_accuracy": [0.2 + 0.1 * i for i in range(epochs)]},
-        "scores": {split: {**a_score(split), "accuracy": 0.25} for split in ("validation", "PublicTest")},
+        "scores": {split: {**a_score(split), "accuracy": 0.25} for split in ("training", "validation", "PublicTest")},
     }  # fmt: skip
 
 
 def test_both_runs_carry_their_data_n_and_interval(capsys):
     figure = beside_reference(a_run(True), "custom_cnn", [a_run(False, epochs=5)])
     printed = capsys.readouterr().out
-    assert "this run, embedded sample: PublicTest 25.0% (10.0% to 90.0%, n = 77), 3 epochs" in printed
+    assert "this run, embedded sample: PublicTest 25.0% (10.0% to 90.0%, n = 77), 3 epochs of 77" in printed
+    assert "77 pictures, 25% of the filters" in printed
     assert "recorded, FER-2013" in printed and "5 epochs" in printed and "not the same task" in printed
     curves, *matrices = figure.axes
     assert [len(line.get_xdata()) for line in curves.lines] == [3, 5]

@@ -49,6 +49,11 @@ class FerDataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def title(self) -> str:
+        """What a figure made from it must be called: "embedded sample" or "FER-2013"."""
+        return data_title(self.is_sample)
+
     def counts(self) -> pd.DataFrame:
         """Return the number of images, one row a usage that occurs, one column an emotion."""
         table = pd.crosstab(self.usage, self.labels)
@@ -78,6 +83,11 @@ class FerDataset:
         """
         mask = self.mask(usage)
         return np.asarray(self.images[mask]), np.asarray(self.labels[mask])
+
+
+def data_title(is_sample: bool) -> str:
+    """Return what figures made from the embedded sample, or else from a copy of FER-2013, are called."""
+    return "embedded sample" if is_sample else "FER-2013"
 
 
 def fingerprint_of(images: np.ndarray, labels: np.ndarray, usage: np.ndarray, digest=None) -> str:
