@@ -9,6 +9,7 @@ import typer
 
 from fer_utils.compact.commands import app as train_app
 from fer_utils.errors import UserError
+from fer_utils.profiles import read_profile
 from fer_utils.sample.commands import app as sample_app
 from fer_utils.sweep_command import sweep
 
@@ -26,6 +27,8 @@ app.add_typer(train_app, name="train")
 results_app = typer.Typer(help="The recorded runs on FER-2013.", no_args_is_help=True)
 app.add_typer(results_app, name="results")
 
+# Profiles that take from half an hour to days: worth it for the real pictures only.
+NEEDS_FER2013 = ("quick", "full")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")]
 
@@ -53,8 +56,25 @@ def run(
 
     if devices:
         ask_for(devices)
-    page = run_notebooks(profile, only, out, parse_overrides(parameter or []), jobs=jobs)
+    overrides = parse_overrides(parameter or [])
+    _check_data(profile, overrides.get("DATA"))
+    page = run_notebooks(profile, only, out, overrides, jobs=jobs)
     typer.echo(f"Open {page}")
+
+
+def _check_data(profile: str, wanted) -> None:
+    """Refuse a data file that is missing, and hours of training on the sample that nobody asked for."""
+    from fer_utils.dataset import find_source
+    from fer_utils.dataset.find import HOW_TO_GET_IT
+
+    if wanted is None:
+        wanted = read_profile(profile).get("all", {}).get("DATA")
+    _, is_sample = find_source(wanted)
+    if is_sample and str(wanted) != "sample" and profile in NEEDS_FER2013:
+        raise UserError(
+            f"the profile '{profile}' is meant for FER-2013, and none was found: {HOW_TO_GET_IT}. "
+            "To run it on the embedded sample all the same, add -p DATA=sample"
+        )
 
 
 @app.command()
@@ -143,9 +163,10 @@ def predict(
             entry["faces"] = [face.as_dict() for face in faces]
             if save:
                 taken.append(save_annotated(photo, faces, save, taken))
-        except UserError as error:
-            entry["error"] = str(error)
-            typer.echo(f"fer: {error}", err=True)
+        # Whatever it is about this photo: the others are still to be answered.
+        except Exception as error:
+            entry["error"] = str(error) if isinstance(error, UserError) else f"{image}: {error}"
+            typer.echo(f"fer: {entry['error']}", err=True)
             continue
         if not as_json:
             _print_faces(image, faces)
@@ -172,26 +193,17 @@ def evaluate(
     """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
     from fer_utils.dataset import load_dataset
     from fer_utils.evaluation import class_report, describe, score
-    from fer_utils.evaluation import predict as predict_all
+    from fer_utils.prediction import EmotionDetector
 
-    if model == "shipped" or model.endswith(".onnx"):
-        from fer_utils.compact.shipped import ShippedModel
-
-        answer = ShippedModel(None if model == "shipped" else model).predict
-    else:
-        from fer_utils.prediction import load_model
-
-        network = load_model(model)
-
-        def answer(images):
-            return predict_all(network, images)
-
-    images, labels = load_dataset(data, progress=not as_json).subset(split)
-    result = {"model": model, **score(labels, answer(images), split)}
+    detector = EmotionDetector(model)
+    dataset = load_dataset(data, progress=not as_json)
+    images, labels = dataset.subset(split)
+    about = {"source": dataset.source, "fingerprint": dataset.fingerprint, "is_sample": dataset.is_sample}
+    result = {"model": model, "data": about, **score(labels, detector.predict(images), split)}
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
-    typer.echo(describe(result))
+    typer.echo(f"{dataset.title}, {describe(result)}")
     typer.echo(class_report(result).round(3).to_string())
     typer.echo(f"expected calibration error {result['ece']:.3f}")
 
@@ -199,8 +211,11 @@ def evaluate(
 @results_app.command("show")
 def results_show(split: Split = "PublicTest") -> None:
     """Print the recorded runs as a table."""
+    from fer_utils.labels import USAGES
     from fer_utils.recorded import load_recorded, table
 
+    if split not in USAGES:
+        raise typer.BadParameter(f"{split} is not one of {', '.join(USAGES)}", param_hint="--split")
     typer.echo(table(load_recorded(), split))
 
 
@@ -209,12 +224,15 @@ def results_keep(
     run: Annotated[Path, typer.Argument(help="A run's folder, for example runs/full/runs/03_custom_cnn.")],
     model: Annotated[str, typer.Option(help="custom_cnn, custom_cnn_augmented, vgg16, resnet50v2 or compact.")],
     command: Annotated[str, typer.Option(help="The command that made it.")],
-    hardware: Annotated[str, typer.Option(help="What it ran on.  [default: this machine's processor]")] = "",
+    hardware: Annotated[
+        str, typer.Option(help="What it ran on: name the GPU here.  [default: this machine's processor]")
+    ] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a record of the same name.")] = False,
 ) -> None:
     """Keep a run on FER-2013 in results/ and renew the README's table and the model card."""
     from fer_utils.recorded import keep, write_model_card, write_readme
 
-    typer.echo(f"Kept as {keep(run, model, command, hardware).name}.")
+    typer.echo(f"Kept as {keep(run, model, command, hardware, replace=replace).name}.")
     write_readme()
     write_model_card()
 
@@ -222,11 +240,11 @@ def results_keep(
 @app.command("app")
 def serve_app(
     model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8866,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8866,
     ip: Annotated[str, typer.Option(help="Address to listen on; this one no other machine can reach.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Open the detector as a page of its own; it listens on this machine only."""
+    """Open the detector as a page of its own; without --ip no other machine can reach it."""
     from fer_utils.webapp import serve
 
     serve(model, port, browser, ip)
@@ -238,6 +256,11 @@ def main() -> None:
         app(standalone_mode=True)
     except UserError as error:
         print(f"fer: {error}", file=sys.stderr)
+        sys.exit(2)
+    # A folder that may not be read or written, a full disk, a host that does not exist.
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"fer: {place}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         from fer_utils.runner import NotebookFailed

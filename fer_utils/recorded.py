@@ -26,6 +26,15 @@ COMMANDS = {
     "resnet50v2": "fer run --profile full --only 06",
     "compact": "fer train compact",
 }
+# How the notebooks call the runs that may stand for a model.
+RUNS = {
+    "custom_cnn": ("03_custom_cnn", "04_without_augmentation"),
+    "custom_cnn_augmented": ("04_with_augmentation",),
+    "vgg16": ("05_vgg16",),
+    "resnet50v2": ("06_resnet50v2",),
+}
+# The most telling start first.
+WEIGHTS = ("imagenet", "none", "file", "random")
 # A transfer model is only what it is called when it started from ImageNet.
 NEEDS_IMAGENET = ("vgg16", "resnet50v2")
 
@@ -75,35 +84,47 @@ def check(record: dict, folder: Path | None = None) -> None:
             raise UserError(f"this run cannot be recorded: {name}'s accuracy does not follow from its confusion matrix")
 
 
-def keep(run: str | Path, model: str, command: str, hardware: str = "", folder: Path | None = None) -> Path:
+def keep(
+    run: str | Path, model: str, command: str, hardware: str = "", folder: Path | None = None, replace: bool = False
+) -> Path:
     """Copy a run's metrics.json into results/, with how it was made, if it is complete and from FER-2013.
 
     Args:
         run: the run's folder or its metrics.json.
         model: which of the series' models it is, a key of `SERIES`.
         command: the command that made it, as a reader would type it.
-        hardware: what it ran on; by default this machine's processor.
+        hardware: what it ran on; by default this machine's processor, and nothing about a GPU.
         folder: where to; by default the project's results/.
+        replace: whether a record of the same name may be overwritten.
 
     Returns:
-        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights.
+        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
+        "_own" for one that started from a file, and its image size.
 
     Raises:
-        UserError: if there is no such run or it does not fit the schema.
+        UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
     """
     path = Path(run)
     path = path / "metrics.json" if path.is_dir() else path
     if not path.is_file():
         raise UserError(f"no such run: {path}; give the folder that holds metrics.json")
-    record = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is not the record of a run ({error}); run the notebook again") from error
     record |= {"model": model, "command": command, "hardware": hardware or _processor()}
     folder = folder or results_folder()
     check(record, folder)
     width = record["settings"].get("width", 1)
     if width != 1:
         raise UserError(f"this run cannot be recorded: its network has {width} of the filters; run it with WIDTH=1")
-    suffix = "_random" if record["weights"] == "random" else ""
+    if model in RUNS and record["name"] not in RUNS[model]:
+        raise UserError(f"this run is '{record['name']}'; {model} is {' or '.join(RUNS[model])}")
+    suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
+    suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     kept = folder / f"{model}{suffix}_seed{record['settings']['seed']}.json"
+    if kept.exists() and not replace:
+        raise UserError(f"{kept.name} is recorded already; to put this run in its place, add --replace")
     kept.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return kept
 
@@ -113,7 +134,7 @@ def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} cores, {names[0]}, no GPU" if names else platform.processor() or platform.machine()
+    return f"{len(names)} logical processors, {names[0]}" if names else platform.processor() or platform.machine()
 
 
 def reference(model: str, records: list[dict] | None = None) -> dict | None:
@@ -124,10 +145,12 @@ def reference(model: str, records: list[dict] | None = None) -> dict | None:
     """
     records = load_recorded() if records is None else records
     mine = [record for record in records if record["model"] == model]
-    return min(
-        mine, key=lambda r: (r["weights"] == "random", -r["scores"]["validation"]["accuracy"], r["settings"]["seed"]),
-        default=None,
-    )  # fmt: skip
+
+    def worth(record: dict) -> tuple:
+        start = WEIGHTS.index(record["weights"])
+        return start, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
+
+    return min(mine, key=worth, default=None)
 
 
 def table(records: list[dict], split: str = "PublicTest") -> str:
@@ -140,7 +163,7 @@ def table(records: list[dict], split: str = "PublicTest") -> str:
     for model, title in SERIES.items():
         original = ORIGINAL.get(model, "")
         mine = [record for record in records if record["model"] == model and split in record["scores"]]
-        honest = [record for record in mine if model not in NEEDS_IMAGENET or record["weights"] != "random"]
+        honest = [record for record in mine if model not in NEEDS_IMAGENET or record["weights"] == "imagenet"]
         if not honest:
             name = f"{title}, ImageNet" if model in NEEDS_IMAGENET else title
             lines.append(f"| {name} | not measured yet: `{COMMANDS[model]}` | | | | | {original} |")

@@ -75,7 +75,28 @@ def test_bad_input_is_one_line_on_stderr_and_code_2(fer, tmp_path):
         assert err.startswith("fer: ") and err.count("\n") == 1, err
 
 
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_long_profiles_do_not_train_on_the_sample_unasked(fer, monkeypatch, profile):
+    monkeypatch.setattr("fer_utils.runner.run_notebooks", lambda *_, **__: "index.html")
+    code, _, err = fer("run", "--profile", profile)
+    assert code == 2 and "fer data get" in err and "-p DATA=sample" in err
+    assert fer("run", "--profile", profile, "-p", "DATA=sample")[0] == 0
+    code, _, err = fer("run", "-p", "DATA=nowhere.zip")
+    assert code == 2 and "does not exist: nowhere.zip" in err
+
+
+def test_what_the_system_refuses_is_one_line(fer, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr("fer_utils.runner.run_notebooks", refuse)
+    code, _, err = fer("run")
+    assert (code, err) == (2, "fer: /locked: Permission denied\n")
+
+
 def test_bad_usage_is_code_2(fer):
+    assert fer("results", "show", "--split", "publictest")[0] == 2
+    assert fer("app", "--port", "99999")[0] == 2
     assert fer("data", "inof")[0] == 2
     assert fer("evaluate", "--modle", "shipped")[0] == 2
 
@@ -132,6 +153,20 @@ def test_predict_answers_the_others_when_one_cannot_be_opened(fer, photos, tmp_p
     assert fer("predict", paths[1], "--model", tmp_path / "m.keras")[0] == 0
 
 
+def test_predict_answers_the_others_whatever_is_wrong_with_one(fer, photos, monkeypatch):
+    from fer_utils.prediction import EmotionDetector
+
+    def answer(self, photo):
+        if photo.size[0] > 100:
+            raise ArithmeticError("unheard of")
+        return []
+
+    monkeypatch.setattr(EmotionDetector, "__call__", answer)
+    code, out, err = fer("predict", photos / "group.jpg", photos / "face.png", "--json")
+    broken, face = json.loads(out)
+    assert code == 2 and "group.jpg: unheard of" in broken["error"] and "error" not in face and "fer: " in err
+
+
 def test_predict_saves_annotated_copies_and_never_over_a_photo(fer, photos, tmp_path, tiny_model):
     tiny_model(compiled=False).save(tmp_path / "m.keras")
     before = (photos / "face.png").read_bytes()
@@ -164,6 +199,7 @@ def test_evaluate_with_a_saved_model(fer, tmp_path, files, tiny_model):
     content = json.loads(fer(*arguments, "--split", "PrivateTest", "--json")[1])
     assert content["n"] == 7 and content["split"] == "PrivateTest" and 0 <= content["accuracy"] <= 1
     assert {"accuracy_ci95", "macro_f1", "per_class", "ece", "confusion_matrix", "model"} <= set(content)
+    assert content["data"]["is_sample"] is False and content["data"]["source"] == str(data)
     code, out, _ = fer(*arguments)
     assert code == 0 and "PublicTest: accuracy" in out and "calibration" in out
     assert fer(*arguments, "--split", "holiday")[0] == 2

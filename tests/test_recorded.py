@@ -40,10 +40,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def keep(run, folder, model="vgg16"):
+def keep(run, folder, model="vgg16", **arguments):
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run" / "metrics.json").write_text(json.dumps(run))
-    return recorded.keep(folder / "run", model, "fer run --only 05", "a test", folder)
+    return recorded.keep(folder / "run", model, "fer run --only 05", "a test", folder, **arguments)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -90,8 +90,40 @@ def test_a_missing_run_is_one_clear_line(tmp_path):
         recorded.keep(tmp_path / "none", "vgg16", "fer run")
 
 
+def test_a_file_that_is_no_record_is_one_clear_line(tmp_path, folder):
+    for content in ("{", "[1]", "7"):
+        (tmp_path / "metrics.json").write_text(content)
+        with pytest.raises(UserError, match="not the record of a run"):
+            recorded.keep(tmp_path, "vgg16", "fer run", folder=folder)
+
+
+def test_starts_and_sizes_have_files_of_their_own_and_none_is_overwritten_unasked(run, folder):
+    for weights, size, name in (
+        ("imagenet", 224, "vgg16_224px_seed3"), ("random", 224, "vgg16_random_224px_seed3"),
+        ("random", 48, "vgg16_random_48px_seed3"), ("file", 48, "vgg16_own_48px_seed3"),
+    ):  # fmt: skip
+        run["weights"], run["settings"]["image_size"] = weights, size
+        assert keep(run, folder).stem == name
+    run["title"] = "another"
+    with pytest.raises(UserError, match="recorded already.*--replace"):
+        keep(run, folder)
+    assert "another" not in (folder / "vgg16_own_48px_seed3.json").read_text()
+    assert "another" in keep(run, folder, replace=True).read_text()
+
+
+def test_a_run_is_kept_as_its_own_model_only(run, folder):
+    with pytest.raises(UserError, match="this run is '05_vgg16'; custom_cnn is 03_custom_cnn or"):
+        keep(run, folder, "custom_cnn")
+
+
+def test_weights_from_a_file_never_fill_the_imagenet_row(run):
+    run |= {"model": "vgg16", "hardware": "a test", "weights": "file"}
+    table = recorded.table([run])
+    assert "VGG16, own weights" in table and "VGG16, ImageNet | not measured yet" in table and "63.53 %" in table
+
+
 def test_a_narrower_network_is_not_the_series_model(run, folder):
-    run["settings"]["width"] = 0.25
+    run["settings"]["width"], run["name"] = 0.25, "04_with_augmentation"
     with pytest.raises(UserError, match="0.25 of the filters"):
         keep(run, folder, "custom_cnn_augmented")
 

@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from fer_utils.paths import cache_folder
 VERSION = 2
 ARRAYS = ("images", "labels", "usage", "names")
 SECONDS_TO_WAIT = 300
+ABANDONED_AFTER = 24 * 3600
 FILES_ALWAYS_ASKED = 4096
 SHARES = 16
 BLOCK = 16 * 2**20
@@ -115,15 +117,32 @@ def store(source: Path, dataset: FerDataset, state: SourceState | None = None) -
                 return ready
             building = Path(tempfile.mkdtemp(prefix="building-", dir=folder))
             try:
-                _write_entry(building, dataset, state)
+                _write_entry(building, dataset, state, os.fspath(source.resolve()))
                 # Only an entry that is damaged, outdated or of another version can stand in the way.
                 shutil.rmtree(entry, ignore_errors=True)
                 os.replace(building, entry)
+                _remove_outdated(folder, source, entry)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
         return _open_entry(entry, check=False)
     except (OSError, filelock.Timeout):
         return None
+
+
+def _remove_outdated(folder: Path, source: Path, entry: Path) -> None:
+    """Remove what nobody will open again: older copies of the same source, and what a killed process left behind."""
+    for other in folder.iterdir():
+        try:
+            if other.name.startswith("building-"):
+                outdated = time.time() - other.stat().st_mtime > ABANDONED_AFTER
+            else:
+                about = json.loads((other / "record.json").read_text(encoding="utf-8"))
+                outdated = other != entry and about["path"] == os.fspath(source.resolve())
+        # Whatever else lies in the folder, such as locks and the features' caches, is not ours to judge.
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if outdated:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _times(status: os.stat_result) -> list[int]:
@@ -179,7 +198,7 @@ def _results(futures: dict[str, list[Future]]) -> dict[str, list[int]]:
     return {name: [future.result() for future in found] for name, found in futures.items()}
 
 
-def _write_entry(folder: Path, dataset: FerDataset, state: SourceState) -> None:
+def _write_entry(folder: Path, dataset: FerDataset, state: SourceState, path: str) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         written = [pool.submit(np.save, folder / f"{name}.npy", getattr(dataset, name)) for name in ARRAYS]
         checksums = _results({name: _start_checksums(getattr(dataset, name), pool) for name in ARRAYS})
@@ -191,6 +210,7 @@ def _write_entry(folder: Path, dataset: FerDataset, state: SourceState) -> None:
     record = {
         "version": VERSION,
         "source": dataset.source,
+        "path": path,
         "form": dataset.form,
         "fingerprint": dataset.fingerprint,
         "skipped": dataset.skipped,

@@ -1,5 +1,6 @@
 """Fetching FER-2013 from Kaggle."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -37,22 +38,47 @@ def download(target: Path, progress: bool = True) -> FerDataset:
         raise UserError(f"{destination} is already there: check it with 'fer data info {destination}', or remove it")
     import kagglehub
 
-    try:
-        downloaded = Path(kagglehub.dataset_download(HANDLE))
-    # Whatever goes wrong between here and Kaggle (network, account, quota), the answer is the same.
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"the download from Kaggle failed ({reason}).\n{BY_HAND}") from error
-    dataset = load_dataset(downloaded, cache=False, progress=progress)
-    problems = differences(dataset)
-    if problems:
-        raise UserError(f"what Kaggle sent is not FER-2013 as published ({problems[0]}).\n{BY_HAND}")
-    target.mkdir(parents=True, exist_ok=True)
     building = target / ".fer2013-incomplete"
-    shutil.rmtree(building, ignore_errors=True)
-    shutil.copytree(downloaded, building)
-    building.rename(destination)
+    try:
+        # Before the download: a folder that cannot be written is not worth 60 MB.
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        try:
+            downloaded = _fetch(kagglehub, progress)
+            shutil.copytree(downloaded, building, dirs_exist_ok=True)
+            building.rename(destination)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+            _remove_if_empty(target)
+    # `shutil.Error`, an OSError too, lists every file: its first line will do.
+    except OSError as error:
+        reason = error.strerror or str(error)[:200]
+        raise UserError(f"{target} cannot be written ({reason}): choose another folder with --to") from error
     return load_dataset(destination, progress=False)
+
+
+def _fetch(kagglehub, progress: bool) -> Path:
+    """Return the folder that kagglehub keeps its verified copy in; a bad one is fetched anew once."""
+    problem = ""
+    for again in ({}, {"force_download": True}):
+        try:
+            downloaded = Path(kagglehub.dataset_download(HANDLE, **again))
+        # Whatever goes wrong between here and Kaggle (network, account, quota), the answer is the same.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"the download from Kaggle failed ({reason}).\n{BY_HAND}") from error
+        try:
+            problem = next(iter(differences(load_dataset(downloaded, cache=False, progress=progress))), "")
+        except UserError as error:
+            problem = str(error)
+        if not problem:
+            return downloaded
+    raise UserError(f"what Kaggle sent is not FER-2013 as published ({problem}).\n{BY_HAND}")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def differences(dataset: FerDataset) -> list[str]:

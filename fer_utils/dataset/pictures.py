@@ -54,7 +54,7 @@ def decode(content: bytes) -> tuple[np.ndarray | None, str]:
         (None, the reason) for a file that is no 48×48 picture.
     """
     if not content:
-        return None, "empty file"
+        return None, "empty, or cannot be read"
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         return None, "not a readable image"

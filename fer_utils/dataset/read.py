@@ -88,7 +88,7 @@ def read_source(source: str | Path, progress: bool = True) -> FerDataset:
     try:
         with zipfile.ZipFile(source) as archive, archive.open(table) as stream:
             return read_csv(stream, source, form, archive.getinfo(table).file_size, progress)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise UserError(f"{source} has a damaged {table} ({error}): {GET_AGAIN}") from error
 
 
@@ -105,7 +105,7 @@ def _read_images(files: "_Files", source: Path, form: str, progress: bool) -> Fe
         first = f" (first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
         raise UserError(
             f"{source} has no FER-2013 image among its {len(skipped)} files{first}: "
-            "expected train/<emotion>/*.jpg and test/<emotion>/*.jpg"
+            "expected train/<emotion>/*.jpg and test/<emotion>/*.jpg; symbolic links inside it are not followed"
         )
     if len(good) < len(rows):
         images, rows = images[good], [rows[position] for position in good]

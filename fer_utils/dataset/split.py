@@ -104,8 +104,14 @@ def subsample(labels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
         labels: int64 (m,).
         n: how many to keep; 0, or m and above, keeps everything.
         seed: the same seed keeps the same items.
+
+    Raises:
+        UserError: if so few, or all but so few, cannot hold every class.
     """
     if not 0 < n < len(labels):
         return np.arange(len(labels))
-    kept, _ = train_test_split(np.arange(len(labels)), train_size=n, stratify=labels, random_state=seed)
+    try:
+        kept, _ = train_test_split(np.arange(len(labels)), train_size=n, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise UserError(f"{n} of {len(labels)} images cannot be chosen class by class ({error}): take more") from error
     return np.sort(kept)

@@ -77,7 +77,7 @@ def test_zip_bomb_with_too_many_files(tmp_path, files, monkeypatch):
 def test_huge_file_is_not_unpacked(tmp_path, files):
     huge = "train/happy/Training_99999999.png"
     path = write_zip(tmp_path / "a.zip", {**files, huge: bytes(read.MOST_BYTES_PER_FILE + 10)})
-    assert skipped(path) == {huge: "empty file"}
+    assert skipped(path) == {huge: "empty, or cannot be read"}
 
 
 def test_zip_entry_with_a_lying_size_and_damaged_bytes(tmp_path, files):
@@ -106,7 +106,7 @@ def test_wrong_size_empty_and_unreadable_files_are_listed(tmp_path, files):
         assert len(load_dataset(path, progress=False)) == len(files)
         found = skipped(path)
         assert found["train/happy/Training_1.png"] == "50×64 pixels instead of 48×48"
-        assert found["train/happy/Training_2.jpg"] == "empty file"
+        assert found["train/happy/Training_2.jpg"] == "empty, or cannot be read"
         assert found["train/happy/Training_3.jpg"] == "not a readable image"
         assert found["train/happy/notes.txt"].startswith("extension '.txt'")
         assert found["train/bored/Training_4.png"] == "unknown emotion folder 'bored'"

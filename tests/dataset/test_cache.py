@@ -33,6 +33,22 @@ def test_second_open_is_a_memory_map_with_the_same_content(source, monkeypatch):
     assert second.fingerprint == first.fingerprint
 
 
+def test_outdated_copies_and_what_a_killed_process_left_are_removed(tmp_path, files):
+    kept = write_zip(tmp_path / "other.zip", files)
+    load_dataset(kept, progress=False)
+    source = write_zip(tmp_path / "archive.zip", files)
+    load_dataset(source, progress=False)
+    outdated = entry(source)
+    old, new = cache_folder() / "building-old", cache_folder() / "building-new"
+    old.mkdir()
+    new.mkdir()
+    os.utime(old, (1, 1))
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    load_dataset(source, progress=False)
+    assert entry(source).is_dir() and entry(kept).is_dir() and new.is_dir()
+    assert not outdated.exists() and not old.exists()
+
+
 def test_changed_source_is_read_again(tmp_path, files):
     folder = write_folder(tmp_path / "f", files)
     assert len(load_dataset(folder, progress=False)) == 49

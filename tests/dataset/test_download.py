@@ -17,12 +17,14 @@ def hub(monkeypatch):
     """Replace kagglehub; `hub.answer` is the path it returns or the exception it raises."""
     module = types.ModuleType("kagglehub")
 
-    def dataset_download(handle):
+    def dataset_download(handle, force_download=False):
+        module.forced.append(force_download)
         assert handle == "msambare/fer2013"
         if isinstance(module.answer, Exception):
             raise module.answer
         return str(module.answer)
 
+    module.forced = []
     module.dataset_download = dataset_download
     monkeypatch.setitem(sys.modules, "kagglehub", module)
     return module
@@ -33,6 +35,33 @@ def small_is_published(monkeypatch):
     """Let the small copy of `files` count as FER-2013."""
     counts = {"Training": (5,) * 7, "PublicTest": (1,) * 7, "PrivateTest": (1,) * 7}
     monkeypatch.setattr(sys.modules["fer_utils.dataset.download"], "PUBLISHED_COUNTS", counts)
+
+
+def test_a_bad_copy_in_the_hubs_cache_is_fetched_anew_once(tmp_path, files, hub, small_is_published, monkeypatch):
+    good, bad = write_folder(tmp_path / "good", files), tmp_path / "bad"
+    bad.mkdir()
+    monkeypatch.setattr(hub, "dataset_download", lambda handle, force_download=False: good if force_download else bad)
+    assert len(download_function(tmp_path / "data", progress=False)) == 49
+
+
+@pytest.mark.parametrize("target", ["file", "file/inside"])
+def test_a_target_that_cannot_be_written_is_found_before_the_download(tmp_path, hub, target):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written .*--to"):
+        download(tmp_path / target, progress=False)
+    assert hub.forced == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_litter(tmp_path, files, hub, small_is_published, monkeypatch):
+    hub.answer = write_folder(tmp_path / "hub", files)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(UserError, match="No space left"):
+        download(tmp_path / "data", progress=False)
+    assert not (tmp_path / "data").exists()
 
 
 def test_good_download_lands_in_the_target(tmp_path, files, hub, small_is_published):

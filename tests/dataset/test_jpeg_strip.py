@@ -153,7 +153,7 @@ def test_datasets_of_jpegs_are_read_in_strips(tmp_path, monkeypatch):
 
 def test_bad_files_among_jpegs_are_listed_and_the_rest_is_read(tmp_path):
     files = {f"train/happy/Training_{seed:03}.jpg": jpeg(noisy(seed)) for seed in range(300)}
-    reasons = {7: "empty file", 8: "not a readable image", 290: "48×64 pixels instead of 48×48"}
+    reasons = {7: "empty, or cannot be read", 8: "not a readable image", 290: "48×64 pixels instead of 48×48"}
     bad = {7: b"", 8: b"this is text", 290: jpeg(np.zeros((64, 48), np.uint8))}
     names = list(files)
     files |= {names[position]: content for position, content in bad.items()}

@@ -85,6 +85,11 @@ def test_too_few_images_of_a_class():
         split_validation(images, np.array([0, 0, 0, 0, 1, 1, 1, 2]))
 
 
+def test_too_few_for_every_class_is_said():
+    with pytest.raises(UserError, match="3 of 70 images cannot be chosen"):
+        subsample(np.repeat(np.arange(7), 10), 3)
+
+
 def test_subsample_is_stratified_and_seeded():
     labels = np.repeat(np.arange(7), 100)
     rows = subsample(labels, 70, seed=0)
