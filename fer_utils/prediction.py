@@ -1,15 +1,18 @@
 """From a photo to faces, each with a predicted expression."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from fer_utils.compact.shipped import ONNX_FILE, SHIPPED, ShippedModel, assets
+from fer_utils.compact.shipped import GREY, ONNX_FILE, SHIPPED, ShippedModel, assets, require_probabilities
 from fer_utils.errors import UserError
 from fer_utils.faces import FaceFinder, FoundFace
 from fer_utils.labels import EMOTIONS, IMAGE_SIZE
@@ -100,10 +103,16 @@ class EmotionDetector:
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def predict(self, crops: np.ndarray) -> np.ndarray:
-        """Return probabilities float32 (n, 7) of faces that are cut out already, uint8 (n, 48, 48)."""
+        """Return probabilities float32 (n, 7) of faces that are cut out already, uint8 (n, 48, 48).
+
+        Raises:
+            UserError: if a model that was given in memory answers with something else than probabilities.
+        """
         if isinstance(self.model, ShippedModel):
             return self.model.predict(crops)
-        return np.asarray(self.model.predict(crops[..., np.newaxis], verbose=0), np.float32)
+        answer = np.asarray(self.model.predict(crops[..., np.newaxis], verbose=0))
+        require_probabilities(answer, self.name)
+        return answer.astype(np.float32)
 
 
 def model_name(model) -> str:
@@ -128,7 +137,8 @@ def load_model(path: str | Path):
     """Load a model of the series saved as `.keras`.
 
     Raises:
-        UserError: if the file is missing, is no Keras model, or answers another question.
+        UserError: if the file is missing, is no Keras model, is damaged, answers another question, or answers with
+            something else than probabilities.
     """
     path = Path(path)
     if not path.is_file():
@@ -141,11 +151,13 @@ def load_model(path: str | Path):
 
     try:
         model = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
+    except Exception as error:  # Keras, h5py, zipfile and zlib each have exceptions of their own for a damaged file.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a Keras model that can be loaded ({reason})") from error
     if model.input_shape[1:] != (IMAGE_SIZE, IMAGE_SIZE, 1) or model.output_shape[-1] != len(EMOTIONS):
         raise UserError(f"{path} maps {model.input_shape} to {model.output_shape}, not (n, 48, 48, 1) to (n, 7)")
+    # Called, not asked to predict: that would compile it first.
+    require_probabilities(keras.ops.convert_to_numpy(model(GREY, training=False)), path)
     return model
 
 
@@ -260,28 +272,32 @@ def annotate(photo, faces: list[Face], longest: int = 1920) -> Image.Image:
     return picture
 
 
-def save_annotated(photo, faces: list[Face], folder: str | Path, taken: list[Path]) -> Path:
-    """Write an annotated copy of a photo as PNG into a folder and return its path.
+def save_annotated(photo, faces: list[Face], folder: str | Path, taken: Sequence[Path] = ()) -> Path:
+    """Write an annotated copy of a photo as PNG into a folder and return its path; no file is ever overwritten.
+
+    The copy of photo.jpg is called photo.png, or photo_2.png, photo_3.png and so on where such files exist.
 
     Args:
         photo: whatever `fer_utils.photos.open_photo` opens.
         faces: what an `EmotionDetector` found in it.
         folder: created if missing.
-        taken: files that must not be overwritten: the photos themselves, and copies written before.
+        taken: names that must stay free even where there is no file yet.
 
     Raises:
         UserError: if the folder cannot be written to.
     """
     photo, folder = open_photo(photo), Path(folder)
     taken = {path.resolve() for path in taken}
-    stem, number = Path(photo.name).stem, 1
-    path = folder / f"{stem}.png"
-    while path.resolve() in taken:
-        number += 1
-        path = folder / f"{stem}_{number}.png"
+    stem, picture = Path(photo.name).stem, annotate(photo, faces)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        annotate(photo, faces).save(path)
+        for number in count(1):
+            path = folder / (f"{stem}_{number}.png" if number > 1 else f"{stem}.png")
+            if path.resolve() in taken:
+                continue
+            # "x" refuses what exists, also what another program has written since one looked.
+            with suppress(FileExistsError), path.open("xb") as file:
+                picture.save(file, "PNG")
+                return path
     except OSError as error:
         raise UserError(f"cannot write to {folder} ({error.strerror or error})") from error
-    return path

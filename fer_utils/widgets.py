@@ -86,6 +86,8 @@ class EmotionUploader:
         root = project_root()
         models = available_models(output_dir or (root / "runs" if root else None))
         name = getattr(self.detector, "name", "the model given")
+        # The name of the model that `results` come from; another one may be chosen in the list by now.
+        self._answered = name
         # The model that was handed over comes first, whatever else there is.
         self._detectors = {name: self.detector}
         self._sources = {name: None} | {key: source for key, source in models.items() if key != name}
@@ -176,6 +178,8 @@ class EmotionUploader:
                     self.results.append((photo, detector(photo)))
                 except UserError as error:
                     notes.append(f"<b>Not opened:</b> {escape(str(error))}.")
+                except Exception as error:  # The other photos' results are worth showing all the same.
+                    notes.append(_unforeseen(error, f" with {name or f'photo {number}'}"))
             self._show(notes)
         return self.faces
 
@@ -195,7 +199,7 @@ class EmotionUploader:
         index, number = self.flag_face.value
         photo, faces = self.results[index]
         try:
-            path = flag(photo, faces, number, self.flag_correction.value, self.model_list.value, self.flagged)
+            path = flag(photo, faces, number, self.flag_correction.value, self._answered, self.flagged)
         except OSError as error:
             self.flag_message.html = f"It could not be stored: {escape(str(error))}."
             return None
@@ -205,11 +209,12 @@ class EmotionUploader:
         )
         return path
 
-    def _arrived(self, files: list[tuple[str, bytes]]) -> None:
+    def _arrived(self, files: list[tuple[str, bytes]], left_out: list[str]) -> None:
         self.chosen = files
         self.submit_button.disabled = not files
         names = ", ".join(escape(name) for name, _ in files[:5]) + (" …" if len(files) > 5 else "")
-        self._say(f"Chosen: {names}. Press Submit." if files else "Nothing was chosen.")
+        chosen = f"Chosen: {names}. Press Submit." if files else "Nothing was chosen."
+        self._say("<br>".join([*map(_sentence, left_out), chosen]))
 
     def _complain(self, text: str) -> None:
         self._say(_sentence(text))
@@ -220,7 +225,7 @@ class EmotionUploader:
         if name not in self._detectors:
             self._say(f"{SPINNER}Loading {escape(name)} … the first time this takes some seconds.")
             self._detectors[name] = EmotionDetector(self._sources[name])
-        self.detector = self._detectors[name]
+        self.detector, self._answered = self._detectors[name], name
         return self.detector
 
     @contextmanager
@@ -232,7 +237,7 @@ class EmotionUploader:
         except UserError as error:
             self._say(_sentence(error))
         except Exception as error:  # An exception in a callback would vanish in a log, and the form seem dead.
-            self._say(f"Something went wrong ({escape(type(error).__name__)}: {escape(str(error)[:300])}).")
+            self._say(_unforeseen(error))
         finally:
             self.picker.busy = self.clear_button.disabled = False
             self.submit_button.disabled = not self.chosen
@@ -249,7 +254,7 @@ class EmotionUploader:
         self._offer_flags()
         lines = [*notes]
         if self.faces:
-            lines.append(f"{self._summary()} Model: {escape(self.model_list.value)}.")
+            lines.append(f"{self._summary()} Model: {escape(self._answered)}.")
             if any(face.unsure for face in self.faces):
                 lines.append("A question mark, or “unsure”: even the likeliest expression is less likely than not.")
         elif self.results:
@@ -280,7 +285,7 @@ class EmotionUploader:
         """
         from fer_utils.explanation import grad_cam
 
-        name = self.model_list.value
+        name = self._answered
         if name not in self._keras:
             self._say(f"{SPINNER}Loading Keras, to look inside the model … the first time this takes some seconds.")
             self._keras[name] = _as_keras(self.detector.model)
@@ -361,6 +366,10 @@ def _image(picture: Image.Image, alternative: str, css: str = "", kind: str = "P
 
 def _percent(share: float) -> str:
     return f"{share:.0%}"
+
+
+def _unforeseen(error: Exception, where: str = "") -> str:
+    return f"Something went wrong{escape(where)} ({escape(type(error).__name__)}: {escape(str(error)[:300])})."
 
 
 def _sentence(text) -> str:

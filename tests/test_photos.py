@@ -57,7 +57,7 @@ def test_colour_is_kept_and_grey_becomes_three_equal_channels(picture):
     for grey in (picture[..., 0], picture[..., :1], encoded(picture[..., 0], "JPEG")):
         opened = open_photo(grey).pixels
         assert opened.shape == (120, 160, 3) and (opened == opened[..., :1]).all()
-    assert set(np.unique(open_photo(np.eye(100, dtype=bool)).pixels)) == {0, 1}
+    assert set(np.unique(open_photo(np.eye(100, dtype=bool)).pixels)) == {0, 255}
 
 
 def test_sixteen_bits_and_fractions_are_scaled(picture):
@@ -67,6 +67,27 @@ def test_sixteen_bits_and_fractions_are_scaled(picture):
     fractions = Image.fromarray((grey / 255).astype(np.float32))
     for kind in (encoded(deep), encoded(deep, "TIFF"), encoded(fractions, "TIFF"), deep, fractions):
         np.testing.assert_allclose(open_photo(kind).pixels[..., 0].astype(int), grey, atol=1)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_an_array_of_fractions_is_not_black(picture, kind):
+    """What plt.imread returns of a PNG, with and without transparency."""
+    fractions = (picture / 255).astype(kind)
+    np.testing.assert_allclose(open_photo(fractions).pixels.astype(int), picture, atol=1)
+    opaque = np.dstack([fractions, np.ones((120, 160), kind)])
+    np.testing.assert_allclose(open_photo(opaque).pixels.astype(int), picture, atol=1)
+    np.testing.assert_array_equal(open_photo(picture.astype(np.float32) * 0.5).pixels, np.rint(picture * 0.5))
+    dark = np.ones((60, 60), np.uint8)
+    assert (open_photo(dark).pixels == 1).all(), "whole numbers are taken as they are"
+    dark = fractions.copy()
+    dark[0, 0] = np.nan
+    assert (open_photo(dark).pixels[0, 0] == 0).all() and open_photo(dark).pixels.max() == picture.max()
+
+
+@pytest.mark.parametrize("kind", [complex, object, "U1", "datetime64[s]"])
+def test_an_array_of_another_type_is_one_clear_line(kind):
+    with pytest.raises(UserError, match="the array has the type .*: a photo holds integers, floats or bools"):
+        open_photo(np.zeros((60, 60), int).astype(kind))
 
 
 def test_cmyk_and_palette_look_the_same(picture):
@@ -101,9 +122,12 @@ def test_a_photo_is_turned_upright(picture, orientation):
     stored = stored.transpose(undo[orientation]) if orientation > 1 else stored
     exif = Image.Exif()
     exif[0x0112] = orientation
-    opened = open_photo(encoded(stored, "PNG", exif=exif))
-    assert opened.size == (160, 120)
-    np.testing.assert_array_equal(opened.pixels, picture)
+    # Pillow turns a TIFF itself; of the others it leaves that to whoever opens them.
+    for kind in ("PNG", "TIFF"):
+        for given in (encoded(stored, kind, exif=exif), Image.open(io.BytesIO(encoded(stored, kind, exif=exif)))):
+            opened = open_photo(given)
+            assert opened.size == (160, 120), kind
+            np.testing.assert_array_equal(opened.pixels, picture)
 
 
 def test_damaged_exif_does_no_harm(picture):

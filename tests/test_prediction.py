@@ -164,6 +164,22 @@ def test_an_annotated_copy_never_overwrites_a_photo(tmp_path):
         save_annotated(path, [], path, [])
 
 
+def test_an_annotated_copy_never_overwrites_any_other_file(tmp_path):
+    """Neither what lay there before, nor what an earlier call wrote for a photo of the same name."""
+    for folder in ("a", "b", "copies"):
+        (tmp_path / folder).mkdir()
+    for folder, grey in (("a", 10), ("b", 200)):
+        Image.new("RGB", (300, 300), (grey,) * 3).save(tmp_path / folder / "photo.jpg")
+    (tmp_path / "copies" / "photo.png").write_bytes(b"not ours")
+    first, second = (
+        save_annotated(path, [], tmp_path / "copies", [path])
+        for path in (tmp_path / "a" / "photo.jpg", tmp_path / "b" / "photo.jpg")
+    )
+    assert [first.name, second.name] == ["photo_2.png", "photo_3.png"]
+    assert (tmp_path / "copies" / "photo.png").read_bytes() == b"not ours"
+    assert [Image.open(path).getpixel((5, 5))[0] for path in (first, second)] == pytest.approx([10, 200], abs=2)
+
+
 def test_model_file_that_is_missing_wrong_or_of_another_shape(tmp_path):
     for name in ("none.keras", "none.onnx"):
         with pytest.raises(UserError, match="no such model"):
@@ -177,6 +193,59 @@ def test_model_file_that_is_missing_wrong_or_of_another_shape(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(UserError, match=r"not \(n, 48, 48, 1\) to \(n, 7\)"):
         EmotionDetector(tmp_path / "other.keras")
+
+
+def test_a_damaged_model_file_is_one_clear_line(tmp_path, tiny_model):
+    tiny_model(compiled=False).save(tmp_path / "m.keras")
+    whole = (tmp_path / "m.keras").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    for content in (bytes(flipped), whole[: len(whole) // 2], whole[:-30]):
+        (tmp_path / "m.keras").write_bytes(content)
+        with pytest.raises(UserError, match="not a Keras model that can be loaded") as error:
+            EmotionDetector(tmp_path / "m.keras")
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("activation, bias", [(None, 1.8), ("sigmoid", 0), ("softmax", np.nan)])
+def test_a_model_that_answers_with_no_probabilities_is_refused(tmp_path, activation, bias):
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    last = keras.layers.Dense(7, activation, bias_initializer=keras.initializers.Constant(bias))
+    model = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.GlobalAveragePooling2D(), last])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(UserError, match="m.keras answers with .* no probabilities: its last layer must be softmax"):
+        EmotionDetector(tmp_path / "m.keras")
+    with pytest.raises(UserError, match=f"{model.name} answers with .* no probabilities"):
+        EmotionDetector(model)(np.zeros((48, 48), np.uint8))
+
+
+@pytest.mark.parametrize("kind, seed", [("float16", 0), ("bfloat16", 2)])
+def test_a_model_that_answers_in_half_precision_is_accepted(tmp_path, kind, seed):
+    """Its seven probabilities sum to 1 only within what 8 or 11 significant bits can hold: here to 0.999 and 1.002."""
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    bias = keras.initializers.RandomUniform(-2, 2, seed=seed)
+    last = keras.layers.Dense(7, "softmax", kernel_initializer="zeros", bias_initializer=bias, dtype=kind)
+    model = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.GlobalAveragePooling2D(), last])
+    model.save(tmp_path / "m.keras")
+    for given in (tmp_path / "m.keras", model):
+        (face,) = EmotionDetector(given)(np.zeros((48, 48), np.uint8))
+        assert face.probabilities.dtype == np.float32
+
+
+def test_an_onnx_model_without_softmax_is_refused(onnx_model, tmp_path):
+    import onnx
+
+    changed = onnx.load(onnx_model)
+    (softmax,) = (node for node in changed.graph.node if node.op_type == "Softmax")
+    softmax.op_type = "Identity"
+    softmax.ClearField("attribute")
+    onnx.save(changed, tmp_path / "m.onnx")
+    with pytest.raises(UserError, match="m.onnx answers with .* no probabilities"):
+        EmotionDetector(tmp_path / "m.onnx")
 
 
 def test_saved_model_answers_like_the_one_in_memory(tmp_path, tiny_model):

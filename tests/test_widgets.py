@@ -125,10 +125,29 @@ def test_an_unforeseen_failure_is_said_and_the_form_goes_on(uploader, monkeypatc
     choose(uploader, ("me.png", FACE))
     whole, uploader.detector.model = uploader.detector.model, Fails()
     uploader.submit_button.click()
-    assert "Something went wrong (RuntimeError: &lt;b&gt;unforeseen" in uploader.message.html
+    assert "Something went wrong with me.png (RuntimeError: &lt;b&gt;unforeseen" in uploader.message.html
     uploader.detector.model = whole
     uploader.submit_button.click()
     assert "happy" in uploader.message.html
+
+
+def test_a_photo_that_fails_does_not_cost_the_others_their_results(uploader):
+    class FailsOnBlack(type(uploader.detector.model)):
+        def predict(self, images, verbose=0):
+            if not images.any():
+                raise RuntimeError("too dark")
+            return super().predict(images)
+
+    uploader.detector.model = FailsOnBlack()
+    thin = np.full((1, 3000), 120, np.uint8)
+    for name, content in (("a.png", FACE), ("<dark>.png", png(np.zeros((48, 48), np.uint8))), ("thin.png", png(thin))):
+        uploader.chosen.append((name, content))
+    faces = uploader.submit()
+    assert [face.label for face in faces] == ["happy"] and len(uploader.results) == 2
+    assert "Something went wrong with &lt;dark&gt;.png (RuntimeError: too dark)." in uploader.message.html
+    assert "Photo 1: a.png, 1 face" in uploader.result.html and "thin.png, no face found" in uploader.result.html
+    assert len(uploader.submit(np.zeros((48, 48), np.uint8), FACE)) == 1
+    assert "Something went wrong with photo 1 (" in uploader.message.html
 
 
 def test_no_face_is_said(uploader):
@@ -224,6 +243,32 @@ def test_trained_models_are_offered_and_used(tmp_path, tiny_model):
     assert face.confidence < 0.8 and "Model: 03_custom_cnn" in uploader.message.html
 
 
+def test_another_model_in_the_list_is_not_named_before_it_has_answered(tmp_path):
+    from test_prediction import AlwaysHappy
+
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    for seed, name in enumerate(("one", "two")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        keras.utils.set_random_seed(seed)
+        layers = [keras.Input((48, 48, 1)), keras.layers.Conv2D(4, 3, strides=4, activation="relu"),
+                  keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(7, activation="softmax")]  # fmt: skip
+        keras.Sequential(layers).save(tmp_path / "runs" / name / "model.keras")
+    uploader = EmotionUploader(EmotionDetector(AlwaysHappy()), tmp_path / "runs", tmp_path / "flagged")
+    uploader.model_list.value = "one"
+    uploader.submit(np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8))
+    uploader.model_list.value = "two"
+    uploader.overlay.value = True
+    assert "Model: one." in uploader.message.html
+    assert uploader._keras == {"one": uploader.detector.model}
+    uploader.flag_correction.value = "sad"
+    uploader.flag()
+    assert (tmp_path / "flagged" / "flagged.csv").read_text().splitlines()[1].endswith(",sad,one")
+    uploader.submit(FACE)
+    assert "Model: two." in uploader.message.html and list(uploader._keras) == ["one", "two"]
+
+
 def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
     from test_prediction import AlwaysHappy
 
@@ -240,20 +285,43 @@ def test_without_a_folder_there_is_nothing_to_offer(tmp_path):
 
 
 def test_parts_of_a_file_are_put_together_and_too_many_files_are_cut_off():
-    got, said = [], []
-    picker = PhotoPicker(got.append, said.append)
+    got, left_out, said = [], [], []
+    picker = PhotoPicker(lambda files, lines: (got.append(files), left_out.append(lines)), said.append)
     send(picker, {"kind": "part", "name": "late.png", "first": False}, b"a part of a file that was never begun")
     send(picker, {"kind": "begin"})
     for content in (b"ab", b"cd", b""):
         send(picker, {"kind": "part", "name": "x.png", "first": content == b"ab"}, content)
     send(picker, {"kind": "too-large", "name": "film.mp4"})
     send(picker, {"kind": "end"})
-    assert got == [[("x.png", b"abcd")]] and said == ["film.mp4 has more than 150 MB: choose a smaller one"]
+    assert got == [[("x.png", b"abcd")]] and left_out == [["film.mp4 has more than 150 MB: choose a smaller one"]]
     send(picker, {"kind": "begin"})
     for i in range(60):
         send(picker, {"kind": "part", "name": f"{i}.png", "first": True}, b"x")
     send(picker, {"kind": "end"})
     assert len(got[1]) == 50
+    assert left_out[1] == ["50 of 60 photos taken: choose the others once these are answered"]
+    send(picker, {"kind": "no-camera", "reason": "none there"})
+    assert said == ["the camera cannot be used (none there)"]
+
+
+def test_what_was_left_out_stays_in_sight(uploader):
+    """The browser's last message, that all has arrived, comes at once after the complaint."""
+    send(uploader.picker, {"kind": "begin"})
+    send(uploader.picker, {"kind": "too-large", "name": "<Big>.tif"})
+    send(uploader.picker, {"kind": "end"})
+    assert uploader.message.html == (
+        "&lt;Big&gt;.tif has more than 150 MB: choose a smaller one.<br>Nothing was chosen."
+    )
+    send(uploader.picker, {"kind": "begin"})
+    send(uploader.picker, {"kind": "too-large", "name": "Big.tif"})
+    for i in range(79):
+        send(uploader.picker, {"kind": "part", "name": f"{i}.png", "first": True}, FACE)
+    send(uploader.picker, {"kind": "end"})
+    lines = uploader.message.html.split("<br>")
+    assert lines[0].startswith("Big.tif has more") and lines[1].startswith("50 of 80 photos taken")
+    assert lines[2].startswith("Chosen: 0.png") and lines[2].endswith("Press Submit.") and len(uploader.chosen) == 50
+    choose(uploader, ("me.png", FACE))
+    assert uploader.message.html == "Chosen: me.png. Press Submit."
 
 
 def test_what_is_private_is_sent_to_a_view_that_asks(monkeypatch):

@@ -20,11 +20,30 @@ WEIGHTS_FILE = "compact.npz"
 ONNX_FILE = "compact.onnx"
 # Larger batches gain nothing on a CPU and cost memory.
 BATCH = 64
+# What a model is tried on once it is loaded.
+GREY = np.full((1, IMAGE_SIZE, IMAGE_SIZE, 1), 128, np.float32)
 
 
 def assets() -> Path:
     """Return the folder in which the package keeps the shipped model."""
     return Path(str(files("fer_utils") / "assets"))
+
+
+def require_probabilities(answer: np.ndarray, name) -> None:
+    """Refuse a model whose answer, float (n, 7), is no probabilities: a network that ends before its softmax, say.
+
+    Args:
+        answer: what it predicted, in the type in which it computes.
+        name: how the error message calls the model.
+
+    Raises:
+        UserError: if a value is negative or not finite, or a row does not sum to 1 within what its type can hold.
+    """
+    tolerance = 1e-3 if answer.dtype.itemsize > 2 else 1e-2
+    answer = answer.astype(np.float64)
+    if not (np.isfinite(answer).all() and (answer >= 0).all() and (abs(answer.sum(axis=1) - 1) <= tolerance).all()):
+        values = ", ".join(f"{value:.3g}" for value in answer[0])
+        raise UserError(f"{name} answers with {values}, no probabilities: its last layer must be softmax")
 
 
 class ShippedModel:
@@ -34,7 +53,7 @@ class ShippedModel:
         path: another `compact.onnx`, as `fer train compact` writes it; by default the one in the package.
 
     Raises:
-        UserError: if the file is missing or is not such a model.
+        UserError: if the file is missing, is not such a model, or answers with something else than probabilities.
     """
 
     def __init__(self, path: str | Path | None = None):
@@ -55,6 +74,8 @@ class ShippedModel:
             raise UserError(f"{self.path} is not an ONNX model that can be loaded ({reason})") from error
         if shapes != ([IMAGE_SIZE, IMAGE_SIZE, 1], [len(EMOTIONS)]):
             raise UserError(f"{self.path} maps {shapes[0]} to {shapes[1]}, not [48, 48, 1] to [7]")
+        if path:
+            require_probabilities(self.predict_once(GREY), self.path)
 
     @cached_property
     def about(self) -> dict:
@@ -93,14 +114,15 @@ def load_shipped(path: str | Path | None = None):
     path = Path(path) if path else assets() / WEIGHTS_FILE
     if not path.is_file():
         raise UserError(f"no such model: {path}; train one with 'fer train compact'")
+    from fer_utils.models import compact_cnn
+
     try:
         with np.load(path) as stored:
             network = json.loads(stored["about"].tobytes())["network"]
             weights = [stored[name].astype(np.float32) for name in sorted(stored.files) if name != "about"]
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        raise UserError(f"{path} does not hold a compact model ({error})") from error
-    from fer_utils.models import compact_cnn
-
-    model = compact_cnn(**network | {"widths": tuple(network["widths"])}, normalisation=False)
-    model.set_weights(weights)
+        model = compact_cnn(**network | {"widths": tuple(network["widths"])}, normalisation=False)
+        model.set_weights(weights)
+    except Exception as error:  # NumPy, zipfile, zlib and Keras each have exceptions of their own for a damaged file.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} does not hold a compact model ({reason})") from error
     return model

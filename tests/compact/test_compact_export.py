@@ -116,3 +116,19 @@ def test_a_missing_or_wrong_file_is_one_clear_line(load, tmp_path):
     with pytest.raises(UserError, match="wrong") as error:
         load(tmp_path / "wrong")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["cut off", "a wrong byte", "weights missing"])
+def test_damaged_weights_are_one_clear_line(damage, saved, tmp_path):
+    whole = (saved / "compact.npz").read_bytes()
+    path = tmp_path / "compact.npz"
+    if damage == "weights missing":
+        with np.load(saved / "compact.npz") as stored:
+            np.savez(path, **{name: stored[name] for name in stored.files[:3]})
+    else:
+        changed = bytearray(whole)
+        changed[len(whole) // 2] ^= 255
+        path.write_bytes(whole[: len(whole) // 2] if damage == "cut off" else bytes(changed))
+    with pytest.raises(UserError, match="does not hold a compact model") as error:
+        load_shipped(path)
+    assert "\n" not in str(error.value)
