@@ -116,11 +116,18 @@ def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
         ece, confusion_matrix (7×7, rows true, columns predicted).
 
     Raises:
-        UserError: if there is nothing to score or the shapes do not fit.
+        UserError: if there is nothing to score, the shapes do not fit, or a probability is not a finite number.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     if len(labels) == 0 or probabilities.shape != (len(labels), len(EMOTIONS)):
         raise UserError(f"cannot score {len(labels)} labels with probabilities of shape {probabilities.shape}")
+    broken = int((~np.isfinite(probabilities).all(axis=1)).sum())
+    if broken:
+        # argmax would take the first of them, and every such image would count as angry.
+        raise UserError(
+            f"the model answers {broken:,} of {len(labels):,} images of {split} with NaN or infinity, so its training "
+            "went wrong: lower the learning rate and train again"
+        )
     predicted = probabilities.argmax(axis=1)
     codes = list(range(len(EMOTIONS)))
     present = np.unique(labels).tolist()

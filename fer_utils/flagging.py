@@ -23,7 +23,7 @@ COLUMNS = ("time", "image", "face", *BOX, "predicted", "unsure", *EMOTIONS, "cor
 def flagged_folder() -> Path:
     """Return `$FER_FLAGGED`, or `data/flagged` of the project (git ignores it) or of the working folder."""
     chosen = os.environ.get("FER_FLAGGED")
-    return Path(chosen) if chosen else (project_root() or Path.cwd()) / "data" / "flagged"
+    return Path(chosen).expanduser().resolve() if chosen else (project_root() or Path.cwd()) / "data" / "flagged"
 
 
 def flag(photo: Photo, faces: list[Face], number: int | None, correction: str, model: str, folder=None) -> Path:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,7 @@ class LongRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.plan = plan
         self.step = 0
+        self.plan_is_readable = True
         self._check_plan()
         keras.utils.set_random_seed(plan.seed)
         self.model = build()
@@ -163,8 +165,16 @@ class LongRun:
         write_atomically(self.folder / "plan.json", lambda file: file.write(text.encode()))
 
     def _read_plan(self):
-        stored = json.loads((self.folder / "plan.json").read_text())
-        self.plan.steps, self.plan.decay_from = stored["steps"], stored["decay_from"]
+        """Take over an edited plan; one that is just being saved, or mistyped, must not end hours of training."""
+        try:
+            stored = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+            steps, decay_from = int(stored["steps"]), stored["decay_from"]
+            self.plan.steps, self.plan.decay_from = steps, decay_from if decay_from is None else int(decay_from)
+            self.plan_is_readable = True
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if self.plan_is_readable:
+                warnings.warn(f"plan.json cannot be read, so the plan stays as it was: {error}", stacklevel=2)
+            self.plan_is_readable = False
 
     def _restore(self):
         with np.load(self.folder / "checkpoint.npz") as stored:

@@ -31,7 +31,10 @@ def cache_folder() -> Path:
 
     It never lies beside the data, which may be read-only, shared or synchronised to a cloud.
     """
-    return Path(os.environ.get("FER_CACHE") or platformdirs.user_cache_dir("fer_utils", appauthor=False))
+    chosen = os.environ.get("FER_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    return Path(platformdirs.user_cache_dir("fer_utils", appauthor=False))
 
 
 def shown(path: str | Path) -> str:

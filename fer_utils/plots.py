@@ -165,7 +165,9 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_
             )
             ax.set(xlabel="epoch", ylabel=measure)
             ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_ylim(0, 1.06 * axes[0].dataLim.y1)
+    # A training that went wrong may have no finite loss to show.
+    if np.isfinite(axes[0].dataLim.y1):
+        axes[0].set_ylim(0, 1.06 * axes[0].dataLim.y1)
     if second_stage is not None:
         for ax in axes:
             ax.axvline(second_stage - 0.5, linestyle=":", color="#555555", lw=1)

@@ -19,6 +19,7 @@ import json
 import math
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -31,9 +32,9 @@ from tqdm.auto import tqdm
 
 from fer_utils.dataset.records import data_title
 from fer_utils.errors import UserError
-from fer_utils.profiles import notebook_folder, notebook_parameters
+from fer_utils.profiles import find_notebooks, notebook_folder, notebook_parameters
 from fer_utils.results import METRICS_FILE, load_results
-from fer_utils.runner import NotebookFailed, earlier_runs, plan_run, run_notebooks
+from fer_utils.runner import NotebookFailed, as_typed, earlier_runs, make_folder, plan_run, run_notebooks
 
 PARAMETERS_FILE = "parameters.json"
 RESULTS_FILE = "results.csv"
@@ -74,8 +75,8 @@ def read_grid(path: str | Path) -> Grid:
     """Read a grid file and check it against the notebooks.
 
     Raises:
-        UserError: if there is no such file, it does not say what a grid must, a name is unknown, or a parameter is in
-            none of the notebooks chosen.
+        UserError: if there is no such file, it does not say what a grid must, a name is unknown, a value is not of its
+            parameter's type, or a parameter is in none of the notebooks chosen.
     """
     path = Path(path)
     if not path.is_file():
@@ -93,6 +94,12 @@ def read_grid(path: str | Path) -> Grid:
         raise UserError(f"{path.name}: 'parameters' must map names to values")
     if not isinstance(values, dict) or not values or not all(isinstance(v, list) and v for v in values.values()):
         raise UserError(f"{path.name}: 'grid' must map names to lists of values, for example SEED: [0, 1, 2]")
+    defaults = {}
+    for notebook in find_notebooks():
+        defaults |= notebook_parameters(notebook)
+    # An unknown name keeps its values; `_check` refuses it.
+    parameters = {name: as_typed(name, value, defaults.get(name, value)) for name, value in parameters.items()}
+    values = {name: [as_typed(name, value, defaults.get(name, value)) for value in row] for name, row in values.items()}
     grid = Grid(path.stem, str(content.get("profile", "sample")), only, parameters, values)
     _check(grid, path.name)
     return grid
@@ -162,8 +169,12 @@ def run_sweep(
 
     Returns:
         The errors by the combination's name; empty if all went well.
+
+    Raises:
+        UserError: if `out` cannot be written to.
     """
     out = (Path(out) if out else default_folder(grid)).resolve()
+    make_folder(out)
     mine = dict(list(grid.combinations().items())[part[0] - 1 :: part[1]])
     waiting = {name: values for name, values in mine.items() if unfinished(grid, values, out / name)}
     errors = {}
@@ -256,7 +267,7 @@ def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if isinstance(error, NotebookFailed) and len(lines) > 1:
         return f"{lines[0].rstrip(':')}: {lines[-1]}"
-    return lines[0] if isinstance(error, UserError) else f"{type(error).__name__}: {lines[0]}"
+    return lines[0] if isinstance(error, UserError | NotebookFailed) else f"{type(error).__name__}: {lines[0]}"
 
 
 def collect(out: str | Path) -> pd.DataFrame:
@@ -306,6 +317,7 @@ def write_results(out: str | Path) -> Path:
 
 def _write(path: Path, text: str) -> None:
     """Write under another name first: several parts of a sweep may write the same file."""
-    building = path.with_name(f"{path.name}.{os.getpid()}")
+    # No process number: those of two containers that share the folder may be equal.
+    building = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     building.write_text(text, encoding="utf-8")
     building.replace(path)

@@ -1,9 +1,11 @@
 """Training that shows its progress, survives a kernel restart and leaves its history on disk."""
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -78,8 +80,14 @@ def train(
 
     After each epoch the model, its optimizer and the history are saved. The same call after a kernel
     restart goes on with the next epoch; after a finished run it loads the result; with more `epochs` it
-    trains on. A call with other settings, or another network, starts anew. If the very same training was done under
-    another name in `output_dir`, its result is taken from there.
+    trains on. A call for another training starts anew and removes what the earlier one left. If the very same training
+    was done under another name in `output_dir`, its result is taken from there.
+
+    Two calls are for the same training if all of this is equal: images and labels, in their order; every layer with
+    its settings, number format and place in the network; the weights of frozen layers; loss and optimizer with all
+    their settings; `batch_size`, `seed`, `class_weight`, `rate_patience` and `settings`. Names of layers do not count,
+    nor do the starting weights of layers that are trained, since training changes them in the given model: where they
+    come from belongs into `settings`. `epochs` and `patience` only say when a training is finished.
 
     Args:
         model: a compiled keras.Model, (n, 48, 48, 1) → (n, 7), with the metric "accuracy".
@@ -100,7 +108,8 @@ def train(
             on what they answer (see `fer_utils.features`). What is learned, kept and given back is the whole model.
 
     Raises:
-        UserError: if `epochs` is below 1, or with `frozen_once` if nothing at the beginning is frozen.
+        UserError: if `epochs` is below 1, if the loss is no longer a finite number (the epochs before are kept), or
+            with `frozen_once` if nothing at the beginning is frozen.
     """
     import keras
 
@@ -134,13 +143,26 @@ def train(
     keras.utils.set_random_seed(seed + len(history))
     keeper = _epoch_keeper(folder, best, history, patience)
     steps = -(-len(training[1]) // batch_size)
-    with tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar:
+    with tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar, _rate_kept(model, rate_patience):
         model.fit(
             **_fed(training, validation, batch_size, seed, len(history)),
             initial_epoch=len(history), epochs=epochs, class_weight=class_weight, verbose=0,
-            callbacks=[*_rate_halver(history, rate_patience), keeper, _progress(bar, epochs)],
+            callbacks=[
+                keras.callbacks.TerminateOnNaN(), *_rate_halver(history, rate_patience), keeper, _progress(bar, epochs)
+            ],
         )  # fmt: skip
     return TrainedRun(_best_model(best, tail, whole), _read_history(folder), folder)
+
+
+@contextlib.contextmanager
+def _rate_kept(model, rate_patience: int | None):
+    """Give a model its learning rate back after halvings, so that the same call again is seen to be the same."""
+    rate = None if rate_patience is None else float(model.optimizer.learning_rate)
+    try:
+        yield
+    finally:
+        if rate is not None:
+            model.optimizer.learning_rate = rate
 
 
 def _fed(training: tuple, validation: tuple, batch_size: int, seed: int, first_epoch: int) -> dict:
@@ -197,9 +219,12 @@ def join_stages(first: TrainedRun, second: TrainedRun) -> TrainedRun:
 
 
 def forget(output_dir: str | Path, name: str) -> None:
-    """Remove a run's files, so that the next `train` starts anew."""
+    """Remove a run's files, so that the next `train` starts anew; its scores go too, which are of the old model."""
+    from fer_utils.results import METRICS_FILE, PREDICTIONS_FILE
+
     folder = Path(output_dir) / name
-    for file in ("checkpoint.keras", "model.keras", "tail.keras", "history.json", "settings.json"):
+    models = ("checkpoint.keras", "model.keras", "tail.keras")
+    for file in (*models, "history.json", "settings.json", METRICS_FILE, PREDICTIONS_FILE):
         (folder / file).unlink(missing_ok=True)
 
 
@@ -222,12 +247,17 @@ def environment() -> dict:
 
 def _identity(model, training, validation, batch_size, seed, class_weight, settings) -> dict:
     """Describe a run; two runs with the same description may go on from each other."""
+    import keras
+
     description = {
-        "layers": describe_layers(model),
-        "optimizer": _plain_settings(model.optimizer.get_config()),
+        "network": describe_layers(model),
+        "frozen_weights": _frozen_weights(model),
+        "optimizer": _nameless(keras.saving.serialize_keras_object(model.optimizer)),
+        "loss": _nameless(keras.saving.serialize_keras_object(model.loss)),
         "n_training": len(training[1]),
         "n_validation": len(validation[1]),
-        "pixels": [_content(part[0]) for part in (training, validation)],
+        "images": [_content(part[0]) for part in (training, validation)],
+        "labels": [_content(part[1]) for part in (training, validation)],
         "batch_size": batch_size,
         "seed": seed,
         "class_weight": {str(key): value for key, value in (class_weight or {}).items()},
@@ -236,28 +266,77 @@ def _identity(model, training, validation, batch_size, seed, class_weight, setti
     return json.loads(json.dumps(description, default=float))
 
 
-def _content(images: np.ndarray) -> int | float | str:
-    """Return what tells one set of images or features from another."""
-    if _on_disk(images):
+def _content(array: np.ndarray) -> str:
+    """Return what tells one set of images, features or labels from another, or from the same in another order."""
+    if _on_disk(array):
         # The file is named after everything that its features depend on.
-        return f"{Path(images.filename).stem} {images.shape}"
-    if np.issubdtype(images.dtype, np.integer):
-        return int(np.asarray(images).sum(dtype=np.int64))
-    return float(f"{np.asarray(images).sum(dtype=np.float64):.6g}")
+        return f"{Path(array.filename).stem} {array.shape}"
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+    digest.update(array.data)
+    return digest.hexdigest()
 
 
-def describe_layers(model) -> list:
-    """List kind, size and settings of every layer; names are left out, since Keras numbers them anew each time."""
-    return [
-        [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config()), describe_layers(layer)]
-        if hasattr(layer, "layers")
-        else [type(layer).__name__, layer.count_params(), _plain_settings(layer.get_config())]
-        for layer in model.layers
-    ]
+def _frozen_weights(model) -> str:
+    """Return a checksum of the weights that training does not change, such as a backbone's from ImageNet."""
+    digest = hashlib.sha256()
+
+    def add(layers):
+        for layer in layers:
+            if getattr(layer, "layers", None):
+                add(layer.layers)
+            elif not layer.trainable:
+                for weight in layer.get_weights():
+                    digest.update(np.ascontiguousarray(weight).view(np.uint8).data)
+
+    add(model.layers)
+    return digest.hexdigest()
 
 
-def _plain_settings(config: dict) -> dict:
-    return {key: value for key, value in config.items() if key != "name" and isinstance(value, int | float | str)}
+def describe_layers(model) -> dict:
+    """Return the configuration of a model and all its layers, fit for JSON.
+
+    A layer goes by its place in its model: Keras numbers the names that it gives anew each time.
+    """
+    return _without_names(model.get_config())
+
+
+def _without_names(config: dict) -> dict:
+    """Describe a model's configuration, and those of the models in it, with each layer's place instead of its name."""
+    places = {layer["config"]["name"]: place for place, layer in enumerate(config["layers"])}
+
+    def placed(part):
+        """Replace the names in what is called with what, and in the model's inputs and outputs."""
+        if isinstance(part, dict):
+            return {key: placed(value) for key, value in part.items()}
+        if isinstance(part, list | tuple):
+            # A tensor is written as [name of the layer, which of its calls, which of its outputs].
+            if len(part) == 3 and isinstance(part[0], str) and part[0] in places:
+                return [places[part[0]], *part[1:]]
+            return [placed(value) for value in part]
+        return part
+
+    layers = []
+    for layer in config["layers"]:
+        inside = layer["config"]
+        inside = _without_names(inside) if "layers" in inside else {**_nameless(inside), "name": None}
+        calls = placed(layer.get("inbound_nodes", []))
+        layers.append({"class_name": layer["class_name"], "config": inside, "calls": calls})
+    ends = {key: placed(config[key]) for key in ("input_layers", "output_layers") if key in config}
+    return {"layers": layers, **ends, "trainable": config.get("trainable")}
+
+
+def _nameless(part):
+    """Leave out, at any depth, the names that Keras makes of a class and a running number, such as "adam_1"."""
+    if isinstance(part, list | tuple):
+        return [_nameless(value) for value in part]
+    if not isinstance(part, dict):
+        return part
+    inside = part.get("config")
+    name = inside.get("name") if isinstance(inside, dict) else None
+    if name and re.fullmatch(rf"{re.escape(part.get('class_name', '')).lower()}\d*", str(name).replace("_", "")):
+        part = {**part, "config": {key: value for key, value in inside.items() if key != "name"}}
+    return {key: _nameless(value) for key, value in part.items()}
 
 
 def _resume(folder: Path, identity: dict, best: str) -> pd.DataFrame | None:
@@ -269,6 +348,8 @@ def _resume(folder: Path, identity: dict, best: str) -> pd.DataFrame | None:
     complete = all((folder / file).is_file() for file in ("checkpoint.keras", best))
     if known == identity and complete:
         return history
+    if known is not None and known != identity:
+        print(f"{folder.name}: an earlier training with other settings or data is discarded.")
     forget(folder.parent, folder.name)
     return None
 
@@ -345,6 +426,13 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
             self.started = time.perf_counter()
 
         def on_epoch_end(self, epoch, logs=None):
+            for name in ("loss", "val_loss"):
+                # Before anything is saved: what was learned until the last epoch is not to be lost.
+                if not np.isfinite(logs[name]):
+                    raise UserError(
+                        f"{folder.name}: {name} became {logs[name]:g} in epoch {epoch + 1}, so this training "
+                        "leads nowhere: lower the learning rate"
+                    )
             row = {key: float(f"{value:.6g}") for key, value in logs.items()}
             self.rows.append({**row, "seconds": round(time.perf_counter() - self.started, 3)})
             _save_model(self.model, folder / "checkpoint.keras")

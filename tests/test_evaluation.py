@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from tqdm import tqdm
 
-from fer_utils import evaluation
+from fer_utils import evaluation, plots
 from fer_utils.errors import UserError
 
 
@@ -65,6 +66,20 @@ def test_nothing_to_score_and_wrong_shape():
         evaluation.score(np.array([]), np.empty((0, 7)), "PublicTest")
     with pytest.raises(UserError):
         evaluation.score(np.array([1, 2]), np.ones((2, 6)), "PublicTest")
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_model_that_diverged_has_no_score(predictions, broken):
+    labels, probabilities = predictions
+    probabilities[[3, 8]] = broken
+    with pytest.raises(UserError, match="2 of 300 images of PublicTest with NaN.*lower the learning rate"):
+        evaluation.score(labels, probabilities, "PublicTest")
+
+
+@pytest.mark.parametrize("losses", [[np.nan, np.nan], [2.0, np.nan], [np.inf, np.inf]])
+def test_curves_of_a_training_that_diverged_are_drawn(losses):
+    history = pd.DataFrame({"loss": losses, "val_loss": losses, "accuracy": [0.1, 0.1], "val_accuracy": [0.1, 0.1]})
+    plots.learning_curves({"run": history.set_axis([1, 2])})
 
 
 def test_majority_baseline():

@@ -1,10 +1,12 @@
 """Running notebooks: the report is complete, the first error stops, nothing private is left in outputs."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from fer_utils import profiles, runner
 from fer_utils.errors import UserError
@@ -86,11 +88,67 @@ def test_a_kernel_that_did_not_start_gets_a_second_chance_and_one_that_died_does
 
     run(RuntimeError("Kernel didn't respond in 60 seconds"))
     assert len(tried) == 2
-    with pytest.raises(RuntimeError, match="again"):
+    with pytest.raises(NotebookFailed, match="01_a stopped: RuntimeError: again"):
         run(RuntimeError("once"), RuntimeError("again"))
-    with pytest.raises(DeadKernelError):
+    with pytest.raises(NotebookFailed, match="01_a stopped: the kernel died, often for lack of memory"):
         run(DeadKernelError("Kernel died"))
     assert len(tried) == 1
+    with pytest.raises(NotebookFailed, match="took longer than 48 hours"):
+        run(CellTimeoutError("Timeout"))
+
+
+KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_kernel_is_reported_beside_what_had_run(series, tmp_path, jobs):
+    folder = series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS, KILLED], nb03_c=[PARAMETERS])
+    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
+    later.metadata["fer_utils"] = {"after": ["01_a"]}
+    nbformat.write(later, folder / "02_b.ipynb")
+    with pytest.raises(NotebookFailed, match="02_b stopped: the kernel died.*lower BATCH_SIZE or --jobs"):
+        run_notebooks(only=["01", "02"], out=tmp_path / "out", progress=False, jobs=jobs)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Stopped: 02_b" in page and 'href="01_a.html"' in page and (tmp_path / "out" / "02_b.html").is_file()
+    rows = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [bool(row["error"]) for row in rows] == [False, True]
+
+
+def test_a_killed_process_is_reported_beside_what_had_run(series, tmp_path):
+    # The kernel's parent is the process that runs the notebook.
+    parent = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
+    folder = series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS, parent])
+    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
+    later.metadata["fer_utils"] = {"after": ["01_a"]}
+    nbformat.write(later, folder / "02_b.ipynb")
+    with pytest.raises(NotebookFailed, match="02_b stopped: its process was killed"):
+        run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Stopped: 02_b" in page
+    assert all((tmp_path / "out" / f"{name}.html").is_file() for name in ("01_a", "02_b"))
+
+
+@pytest.mark.parametrize("left", [None, '{"cells": ['])
+def test_a_notebook_that_left_nothing_readable_has_a_page_all_the_same(series, tmp_path, monkeypatch, left):
+    def execute(notebook, target, *_, **__):
+        if left:
+            target.write_text(left)
+        raise OSError(28, "No space left on device")
+
+    series(nb01_a=[PARAMETERS, "'as it was written'"])
+    monkeypatch.setattr(runner, "_execute", execute)
+    with pytest.raises(NotebookFailed, match="01_a stopped: OSError.*No space left on device"):
+        run_notebooks(out=tmp_path / "out", progress=False)
+    assert "as it was written" in (tmp_path / "out" / "01_a.html").read_text()
+    assert "Stopped: 01_a" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_killed_kernel_leaves_the_committed_notebook_alone(series):
+    folder = series(nb01_a=[PARAMETERS, KILLED])
+    before = (folder / "01_a.ipynb").read_text()
+    with pytest.raises(NotebookFailed, match="01_a stopped: the kernel died"):
+        runner.refresh_notebooks(progress=False)
+    assert (folder / "01_a.ipynb").read_text() == before
 
 
 MEETS = """
@@ -164,6 +222,79 @@ def test_unknown_parameter_is_refused_before_anything_runs(series, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("below", ["", "x", "x/y"])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs(series, tmp_path, monkeypatch, below):
+    series(nb01_a=[PARAMETERS])
+    monkeypatch.setattr(runner, "_run_one", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to .*file.* \((Not a directory|File exists)\)"):
+        run_notebooks(out=tmp_path / "file" / below, progress=False)
+
+
+def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    # For root, every folder can be written to.
+    monkeypatch.setattr(runner.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"cannot write to .*out \(Permission denied\): choose another folder$"):
+        runner.make_folder(tmp_path / "out")
+
+
+def test_two_runs_into_one_folder_keep_each_others_entries(series, tmp_path, monkeypatch):
+    series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS])
+    genuine = runner._run_one
+
+    def run_one(notebook, out, parameters):
+        if notebook.stem == "01_a":
+            # Another command begins later and ends sooner.
+            run_notebooks(only=["02"], out=out, progress=False)
+        return genuine(notebook, out, parameters)
+
+    monkeypatch.setattr(runner, "_run_one", run_one)
+    page = run_notebooks(only=["01"], out=tmp_path / "out", progress=False)
+    rows = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [row["notebook"] for row in rows] == ["01_a", "02_b"] and 'href="02_b.html"' in page.read_text()
+
+
+def test_entries_are_saved_one_command_at_a_time(tmp_path):
+    # Two processes that read, wait and write would lose entries without the lock.
+    script = """
+import sys, time
+from pathlib import Path
+from fer_utils import runner
+read = runner.earlier_runs
+def slowly(out):
+    found = read(out)
+    time.sleep(0.05)
+    return found
+runner.earlier_runs = slowly
+Path(sys.argv[1], f"{sys.argv[2]} is there").touch()
+while len(list(Path(sys.argv[1]).glob("* is there"))) < 2:
+    time.sleep(0.01)
+for number in range(10):
+    runner._save_run(Path(sys.argv[1]), runner.NotebookRun(f"{sys.argv[2]}{number}", 1.0, {}))
+"""
+    commands = [[sys.executable, "-c", script, str(tmp_path), name] for name in "ab"]
+    for process in [subprocess.Popen(command) for command in commands]:
+        assert process.wait() == 0
+    assert len(runner.earlier_runs(tmp_path)) == 20
+
+
+def test_paths_in_the_environment_hold_inside_the_kernels(series, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    show = "import os; print([os.environ[f'FER_{name}'] for name in ('DATA', 'CACHE', 'FLAGGED')])"
+    series(nb01_a=[PARAMETERS, show])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name, path in (("DATA", "~/x.zip"), ("CACHE", "cache"), ("FLAGGED", "~/flagged")):
+        monkeypatch.setenv(f"FER_{name}", path)
+    run_notebooks(out=tmp_path / "out", progress=False)
+    executed = nbformat.read(tmp_path / "out" / "01_a.ipynb", as_version=4)
+    wanted = [str(tmp_path / path) for path in ("home/x.zip", "cache", "home/flagged")]
+    assert executed.cells[-1].outputs[0].text.strip() == str(wanted)
+
+
 def test_running_one_more_notebook_completes_the_report(series, tmp_path):
     series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS])
     run_notebooks(only=["01"], out=tmp_path / "out", progress=False)
@@ -209,9 +340,68 @@ def test_tidy_removes_what_no_reader_wants():
     assert tidied.cells[0].metadata == {}
 
 
-def test_overrides_are_read_as_values():
-    assert parse_overrides(["EPOCHS=2", "DATA=../a b.zip", "RATE=0.5", "DATA2="]) == {
-        "EPOCHS": 2, "DATA": "../a b.zip", "RATE": 0.5, "DATA2": "",
+VALUES = 'DATA = "sample"\nSEED = 0\nRATE = 0.1\nONCE = True\nOUTPUT_DIR = "x"'
+
+
+@pytest.mark.parametrize(
+    "given, value",
+    [
+        ("RATE=1e-3", 0.001), ("RATE=1", 1.0), ("SEED=2", 2), ("SEED=010", 10), ("ONCE=false", False),
+        ("DATA=2013", "2013"), ("DATA=@x.zip", "@x.zip"), ("DATA=yes", "yes"), ("DATA=a #1.zip", "a #1.zip"),
+        ("DATA=", ""), ("DATA=a=b: c", "a=b: c"),
+    ],
+)  # fmt: skip
+def test_values_get_the_type_of_the_notebooks_own(series, tmp_path, given, value):
+    (notebook,) = series(nb01_a=[VALUES]).glob("*.ipynb")
+    found = runner.plan_run("sample", None, tmp_path, parse_overrides([given]))[notebook][given.partition("=")[0]]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("SEED=ten", "SEED must be a whole number, such as 0, not 'ten'"),
+        ("SEED=", "SEED must be a whole number, such as 0, not ''"),
+        ("SEED=[1", r"SEED must be a whole number, such as 0, not '\[1'"),
+        ("SEED=1.5", "SEED must be a whole number"),
+        ("SEED=true", "SEED must be a whole number"),
+        ("RATE=fast", "RATE must be a number, such as 0.1, not 'fast'"),
+        ("RATE=nan", "RATE must be a number"),
+        ("ONCE=2", "ONCE must be true or false, such as True, not '2'"),
+        ("ONCE=[1", "ONCE must be true or false"),
+    ],
+)
+def test_values_of_another_type_are_refused_before_anything_runs(series, tmp_path, given, message):
+    series(nb01_a=[VALUES])
+    with pytest.raises(UserError, match=message):
+        run_notebooks(out=tmp_path / "out", overrides=parse_overrides([given]), progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_profile_is_typed_too_and_values_from_python_are_taken(series, tmp_path):
+    folder = series(nb01_a=[VALUES])
+    (folder / "profiles" / "sample.yaml").write_text("all: {RATE: 1e-3, SEED: 2.0}")
+    (values,) = runner.plan_run("sample", None, tmp_path, {"ONCE": False, "DATA": 2013}).values()
+    assert values == {"RATE": 0.001, "SEED": 2, "ONCE": False, "DATA": "2013", "OUTPUT_DIR": str(tmp_path / "runs")}
+    for wrong in (None, True, [1]):
+        with pytest.raises(UserError, match="DATA must be text"):
+            runner.plan_run("sample", None, tmp_path, {"DATA": wrong})
+
+
+def test_data_is_found_from_where_the_command_is(series, tmp_path, monkeypatch):
+    series(nb01_a=[VALUES])
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "x.zip").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for given in ("home/x.zip", "~/x.zip"):
+        (values,) = runner.plan_run("sample", None, tmp_path, {"DATA": given}).values()
+        assert values["DATA"] == str(tmp_path / "home" / "x.zip")
+
+
+def test_overrides_are_names_and_text():
+    assert parse_overrides(["EPOCHS=2", "DATA=../a b.zip", "A=b=c", "DATA2="]) == {
+        "EPOCHS": "2", "DATA": "../a b.zip", "A": "b=c", "DATA2": "",
     }  # fmt: skip
     with pytest.raises(UserError, match="NAME=VALUE"):
         parse_overrides(["EPOCHS"])

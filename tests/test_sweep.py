@@ -97,6 +97,9 @@ def test_names_suit_every_file_system_and_stay_different(tmp_path, project):
         ("grid: {OUTPUT_DIR: [a]}", "OUTPUT_DIR is set by the sweep"),
         ("parameters: {SEED: 1}\ngrid: {SEED: [1]}", "SEED is both in"),
         ("parameters: [1]\ngrid: {SEED: [1]}", "'parameters' must map"),
+        ("grid: {SEED: [1, ten]}", "SEED must be a whole number, such as 0, not 'ten'"),
+        ("parameters: {RATE: fast}\ngrid: {SEED: [1]}", "RATE must be a number, such as 0.1, not 'fast'"),
+        ("grid: {RATE: [0.001, 1e-3]}", "a value stands twice"),
     ],
 )
 def test_refused_before_anything_runs(tmp_path, project, text, message):
@@ -105,6 +108,35 @@ def test_refused_before_anything_runs(tmp_path, project, text, message):
     found = CliRunner().invoke(cli.app, ["sweep", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "out")])
     assert isinstance(found.exception, UserError), "which the command line turns into one line and exit code 2"
     assert not (tmp_path / "out").exists()
+
+
+def test_values_get_the_type_of_the_notebooks_own(tmp_path, project):
+    wanted = grid(tmp_path, "parameters: {DATA: 2013}\ngrid: {RATE: [1e-3]}")
+    assert wanted.combinations() == {"RATE=0.001": {"RATE": 0.001}} and wanted.parameters == {"DATA": "2013"}
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs(tmp_path, project, monkeypatch):
+    monkeypatch.setattr(sweep, "run_combination", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to .*file.x \(Not a directory\)"):
+        sweep.run_sweep(grid(tmp_path), tmp_path / "file" / "x", progress=False)
+
+
+def test_processes_of_two_containers_do_not_write_into_each_others_file(tmp_path, monkeypatch):
+    # Their numbers may be equal: the second begins before the first has put its file in place.
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    replace = type(tmp_path).replace
+    waiting = ["second"]
+
+    def slowly(self, target):
+        if waiting:
+            sweep._write(target, waiting.pop())
+        return replace(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", slowly)
+    sweep._write(tmp_path / "results.csv", "first")
+    assert (tmp_path / "results.csv").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3"])

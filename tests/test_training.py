@@ -1,6 +1,8 @@
 """Training goes on where it stopped, and keeps the best epoch."""
 
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -124,6 +126,161 @@ def test_damaged_run_beside_is_left_alone(fit, tmp_path, capsys):
 def test_other_network_or_learning_rate_starts_anew(fit, tiny_model):
     fit(2)
     assert len(fit(1, model=tiny_model(learning_rate=0.5)).history) == 1
+
+
+@pytest.fixture
+def identity(tiny_data):
+    """A function that describes the training of a network of the series, with something changed."""
+    from fer_utils.models import custom_cnn
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    images, labels = tiny_data
+
+    def describe(images=images, labels=labels, loss="sparse_categorical_crossentropy", rate=0.001, l2=0.01, model=None):
+        model = model or custom_cnn(l2=l2, width=0.05)
+        model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+        return training._identity(model, (images, labels), (images, labels), 32, 1, None, {"data": "x"})
+
+    return describe
+
+
+def test_the_same_training_is_recognised_when_it_is_built_again(identity, tmp_path):
+    from fer_utils.augmentation import with_augmentation
+    from fer_utils.models import custom_cnn
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+
+    def nameless():
+        layers = keras.layers
+        inside = keras.Sequential([keras.Input((48, 48, 1)), layers.Conv2D(2, 3), layers.Flatten()])
+        inputs = keras.Input((48, 48, 1))
+        x = inside(layers.Rescaling(1 / 255)(inputs))
+        x = layers.TimeDistributed(layers.Dense(2))(layers.Reshape((-1, 1))(x))
+        return keras.Model(inputs, layers.Dense(7, activation="softmax")(layers.Flatten()(x)))
+
+    for build in (nameless, lambda: custom_cnn(width=0.05), lambda: with_augmentation(custom_cnn(width=0.05), seed=0)):
+        first = identity(model=build())
+        assert identity(model=build()) == first
+        build().save(tmp_path / "m.keras")
+        assert identity(model=keras.models.load_model(tmp_path / "m.keras")) == first
+
+
+def test_the_same_training_is_recognised_in_another_process(tmp_path):
+    # As notebook 4 takes over what notebook 3 did: another kernel, in which Keras has numbered other layers before.
+    script = """
+import sys
+import numpy as np
+from fer_utils import training
+from fer_utils.quiet import load_keras
+keras = load_keras()
+def build():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.AveragePooling2D(6), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((48, 48, 1)), *layers, keras.layers.Dense(7, activation="softmax")])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+for _ in range(int(sys.argv[2])):
+    build()
+images = np.random.default_rng(0).integers(0, 256, (70, 48, 48)).astype(np.uint8)
+part = (images, np.arange(70) % 7)
+training.train(build(), part, part, name=sys.argv[3], output_dir=sys.argv[1], epochs=1)
+"""
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path), n, name], capture_output=True, text=True, check=True
+        ).stdout
+        for n, name in (("0", "03"), ("3", "04"), ("1", "03"))
+    ]
+    assert outputs[0] == "", "a fresh folder has nothing to be discarded"
+    assert "04: the same training was done as 03" in outputs[1]
+    assert "03: 1 finished epochs found" in outputs[2]
+
+
+def test_everything_that_is_learned_from_or_with_tells_trainings_apart(identity, tiny_data):
+    from fer_utils.models import custom_cnn
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+    decay = keras.optimizers.schedules.CosineDecay
+    images, labels = tiny_data
+
+    def joined(early):
+        inputs = keras.Input((48, 48, 1))
+        one = keras.layers.Conv2D(1, 3, padding="same")(inputs)
+        two = keras.layers.Conv2D(1, 3, padding="same")(one)
+        x = keras.layers.Add()([inputs if early else one, two])
+        return keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(keras.layers.Flatten()(x)))
+
+    def frozen(seed):
+        keras.utils.set_random_seed(seed)
+        model = custom_cnn(width=0.05)
+        model.layers[2].trainable = False
+        return model
+
+    different = [
+        identity(),
+        identity(labels=(labels + 1) % 7),
+        identity(images=images[::-1]),
+        identity(labels=labels[::-1]),
+        identity(loss="categorical_crossentropy"),
+        identity(loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=3)),
+        identity(rate=decay(1e-3, 100)),
+        identity(rate=decay(1e-1, 9)),
+        identity(l2=0.5),
+        identity(model=joined(early=True)),
+        identity(model=joined(early=False)),
+        identity(model=frozen(0)),
+        identity(model=frozen(1)),
+    ]
+    texts = [json.dumps(one, sort_keys=True) for one in different]
+    assert len(set(texts)) == len(texts)
+
+
+def test_the_same_model_is_recognised_after_its_rate_was_halved(fit, tiny_model, capsys):
+    # As when a cell is executed again.
+    model = tiny_model(learning_rate=1e-9)
+    fit(4, model=model, rate_patience=2)
+    fit(4, model=model, rate_patience=2)
+    assert "loaded instead of trained again" in capsys.readouterr().out
+
+
+def test_starting_anew_says_so_and_leaves_no_old_scores(fit, tmp_path, capsys):
+    fit(2)
+    for file in ("metrics.json", "predictions.npz"):
+        (tmp_path / "run" / file).write_text("old")
+    capsys.readouterr()
+    fit(2)
+    assert (tmp_path / "run" / "metrics.json").is_file() and "discarded" not in capsys.readouterr().out
+    fit(1, seed=2)
+    assert capsys.readouterr().out == "run: an earlier training with other settings or data is discarded.\n"
+    assert not {"metrics.json", "predictions.npz"} & {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_diverged_training_stops_and_keeps_the_epochs_before(fit, tiny_model, tmp_path, monkeypatch):
+    model, progress = tiny_model(), training._progress
+
+    def spoiling(bar, epochs):
+        """Spoil the weights before the third epoch."""
+        callback = progress(bar, epochs)
+        begin = callback.on_epoch_begin
+
+        def on_epoch_begin(epoch, logs=None):
+            begin(epoch, logs)
+            if epoch == 2:
+                callback.model.set_weights([np.full_like(weight, np.nan) for weight in callback.model.get_weights()])
+
+        callback.on_epoch_begin = on_epoch_begin
+        return callback
+
+    monkeypatch.setattr(training, "_progress", spoiling)
+    with pytest.raises(UserError, match="run: loss became nan in epoch 3.*lower the learning rate"):
+        fit(5, model=model)
+    assert len(saved_history(tmp_path)) == 2
+    monkeypatch.setattr(training, "_progress", progress)
+    result = fit(5)
+    assert len(result.history) == 5 and np.isfinite(result.history["loss"]).all()
 
 
 def test_damaged_run_starts_anew(fit, tmp_path):
