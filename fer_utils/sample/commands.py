@@ -78,7 +78,7 @@ def draw(
     steps: Annotated[int, typer.Option(min=2, help="Steps of the sampler.")] = 10,
     guidance: Annotated[
         float | None,
-        typer.Option(min=1.0, help="How strongly the expression is pressed upon a face; by default set per class."),
+        typer.Option(min=0.1, help="How strongly the expression is pressed upon a face; by default set per class."),
     ] = None,
     autoguidance: Annotated[
         float | None,
@@ -91,7 +91,7 @@ def draw(
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.05, max=1.0, help="Part of the faces that is kept; the most broken ones go.")
-    ] = 0.65,
+    ] = 0.55,
 ):
     """Draw faces, weed out the broken ones and those too close to a real face, and build the sample's archive.
 

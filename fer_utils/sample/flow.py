@@ -82,7 +82,8 @@ def integrate(velocity, noise, classes, steps=40, guidance=1.8, guided=(0.0, 1.0
         classes: integers (n,).
         steps: steps from noise to face; each asks for the direction twice.
         guidance: above 1, the direction is pushed away from the one without a class, to
-            `none + guidance * (class - none)` (Ho & Salimans 2022, arXiv:2207.12598); one number, or one per face.
+            `none + guidance * (class - none)` (Ho & Salimans 2022, arXiv:2207.12598), below 1 drawn towards it; one
+            number, or one per face.
         guided: the times, first and last, between which that is done; guidance at the noisiest times narrows the
             variety, and at the last it only costs (Kynkäänniemi et al. 2024, arXiv:2404.07724).
         early: the same as `velocity` from a network that learned less; needed if `autoguidance` is above 1.

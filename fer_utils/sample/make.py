@@ -11,7 +11,7 @@ from fer_utils.sample.draw import AUTOGUIDANCE, GUIDANCE, GUIDED, STEPS, draw_fa
 from fer_utils.sample.screen import screen
 from fer_utils.sample.train import EARLY_NAME, load_weights
 
-SHARE = 0.65
+SHARE = 0.55
 """Part of the drawn faces of each class that is kept; the most broken ones go."""
 
 MARGIN = 1.06
