@@ -6,13 +6,14 @@ pairs can be compared in seconds. Faces in the same pose have similar hashes too
 compared in a second step, by normalised correlation, which brightness and contrast do not change.
 
 Kind, size and limits were chosen by measuring. Of average, difference, wavelet and DCT hashes of 64 to 256 bits, the
-DCT hash ("phash") of 12×12 was the smallest that told every copy planted in the embedded sample of that time from every
-other pair. In today's sample the two kinds meet, copies at most 26 bits apart and other pairs at least 26, and the second
-step parts them. FER-2013 holds harder copies (another crop, hard contrast), hence the wider limit. There the two find 2,423 pairs. Of 140 drawn at random, all 140 showed the same photograph to
-the eye. Recall was measured with changes made to 1,000 of its pictures: all are found after other brightness, contrast
-or compression, a shift of one pixel, a turn of 2° or a zoom of 3 %; about half after a shift of two pixels or a zoom of
-6 %; hardly any after a turn of 10° or a shift of three. So a count of near duplicates is a lower bound, and strong
-augmentation is not found here: whoever augments must keep track of the sources (`split_validation(groups=…)`).
+DCT hash ("phash") of 12×12 was the smallest that told every copy planted in the embedded sample of that time from
+every other pair. In today's sample the two kinds meet, copies at most 26 bits apart and other pairs at least 26, and
+the second step parts them. FER-2013 holds harder copies (another crop, hard contrast), hence the wider limit. There
+the two find 2,423 pairs. Of 140 drawn at random, all 140 showed the same photograph to the eye. Recall was measured
+with changes made to 1,000 of its pictures: all are found after other brightness, contrast or compression, a shift of
+one pixel, a turn of 2° or a zoom of 3 %; about half after a shift of two pixels or a zoom of 6 %; hardly any after a
+turn of 10° or a shift of three. So a count of near duplicates is a lower bound, and strong augmentation is not found
+here: whoever augments must keep track of the sources (`split_validation(groups=…)`).
 """
 
 from collections.abc import Iterator
