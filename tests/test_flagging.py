@@ -76,11 +76,3 @@ def test_the_folder_is_one_that_git_ignores(monkeypatch, tmp_path):
         assert "/data/*" in lines and not any("flagged" in line for line in lines if line.startswith("!"))
     monkeypatch.setenv("FER_FLAGGED", str(tmp_path))
     assert flagged_folder() == tmp_path
-
-
-def test_the_folder_may_be_named_from_home_or_from_here(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    for given in ("~/kept", "kept"):
-        monkeypatch.setenv("FER_FLAGGED", given)
-        assert flagged_folder() == tmp_path / "kept"
