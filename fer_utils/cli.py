@@ -192,20 +192,25 @@ def evaluate(
 ) -> None:
     """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
     from fer_utils.dataset import load_dataset
-    from fer_utils.evaluation import class_report, describe, score
+    from fer_utils.evaluation import calibration_error_by_chance, class_report, describe, score
     from fer_utils.prediction import EmotionDetector
 
     detector = EmotionDetector(model)
     dataset = load_dataset(data, progress=not as_json)
     images, labels = dataset.subset(split)
     about = {"source": dataset.source, "fingerprint": dataset.fingerprint, "is_sample": dataset.is_sample}
-    result = {"model": model, "data": about, **score(labels, detector.predict(images), split)}
+    probabilities = detector.predict(images)
+    result = {"model": model, "data": about, **score(labels, probabilities, split)}
+    low, high = result["ece_if_calibrated"] = calibration_error_by_chance(probabilities)
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
     typer.echo(f"{dataset.title}, {describe(result)}")
     typer.echo(class_report(result).round(3).to_string())
-    typer.echo(f"expected calibration error {result['ece']:.3f}")
+    typer.echo(
+        f"expected calibration error {result['ece']:.3f}; if every promise were kept, chance alone would make it "
+        f"{low:.3f} to {high:.3f}"
+    )
 
 
 @results_app.command("show")

@@ -95,11 +95,35 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
         probabilities: float (n, 7).
         bins: number of bins between 0 and 1.
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    return _calibration_gap(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+
+
+def _calibration_gap(confidence: np.ndarray, right: np.ndarray, bins: int) -> float:
     bin_of = confidence_bins(confidence, bins)
-    n = np.bincount(bin_of, minlength=bins)
     gap = np.abs(np.bincount(bin_of, confidence, bins) - np.bincount(bin_of, right, bins))
-    return float(gap[n > 0].sum() / len(labels))
+    return float(gap.sum() / len(confidence))
+
+
+def calibration_error_by_chance(
+    probabilities: np.ndarray, bins: int = CALIBRATION_BINS, repeats: int = 500, seed: int = 0
+) -> tuple[float, float]:
+    """Return between which calibration errors a perfectly calibrated model would lie 95 times in 100.
+
+    No model scores 0 on a finite number of images, and the fewer there are, the larger the error by chance alone. So
+    an answer is counted as right with exactly the probability that it was given, again and again: the consistency
+    resampling of Bröcker & Smith 2007, "Increasing the reliability of reliability diagrams" (Weather and Forecasting
+    22). An error above the range says that the promises are not kept; one inside it, that nothing speaks against them.
+
+    Args:
+        probabilities: float (n, 7), the answers that were scored.
+        bins: as for `calibration_error`.
+        repeats: how often chance decides.
+        seed: of that chance.
+    """
+    confidence, draw = probabilities.max(axis=1), np.random.default_rng(seed)
+    errors = [_calibration_gap(confidence, draw.random(len(confidence)) < confidence, bins) for _ in range(repeats)]
+    low, high = np.percentile(errors, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:

@@ -99,7 +99,7 @@ def keep(
 
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, and its image size.
+        "_own" for one that started from a file, its image size, and the width of a network with fewer filters.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -115,18 +115,26 @@ def keep(
     record |= {"model": model, "command": command, "hardware": hardware or _processor()}
     folder = folder or results_folder()
     check(record, folder)
-    width = record["settings"].get("width", 1)
-    if width != 1:
-        raise UserError(f"this run cannot be recorded: its network has {width} of the filters; run it with WIDTH=1")
     if model in RUNS and record["name"] not in RUNS[model]:
         raise UserError(f"this run is '{record['name']}'; {model} is {' or '.join(RUNS[model])}")
     suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
+    suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
     kept = folder / f"{model}{suffix}_seed{record['settings']['seed']}.json"
     if kept.exists() and not replace:
         raise UserError(f"{kept.name} is recorded already; to put this run in its place, add --replace")
     kept.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return kept
+
+
+def _width(record: dict) -> float:
+    """Return the share of the filters that the run's network kept."""
+    return record["settings"].get("width", 1)
+
+
+def _is_the_series_model(record: dict) -> bool:
+    """Return whether a run may fill its model's row: a backbone from ImageNet weights, or all filters."""
+    return record["weights"] == "imagenet" if record["model"] in NEEDS_IMAGENET else _width(record) == 1
 
 
 def _processor() -> str:
@@ -137,18 +145,19 @@ def _processor() -> str:
     return f"{len(names)} logical processors, {names[0]}" if names else platform.processor() or platform.machine()
 
 
-def reference(model: str, records: list[dict] | None = None) -> dict | None:
+def reference(model: str, records: list[dict] | None = None, width: float = 1) -> dict | None:
     """Return the recorded run that stands for a model; None if there is none.
 
-    That is the run from ImageNet weights if there is one, and of several the best on the validation part. Of the
-    compact model it is the one that ships.
+    That is the run from ImageNet weights if there is one, of those the one whose share of the filters is nearest to
+    `width`, and of several the best on the validation part. Of the compact model it is the one that ships.
     """
     records = load_recorded() if records is None else records
     mine = [record for record in records if record["model"] == model]
 
     def worth(record: dict) -> tuple:
         start = WEIGHTS.index(record["weights"])
-        return start, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
+        apart = abs(_width(record) - width)
+        return start, apart, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
 
     return min(mine, key=worth, default=None)
 
@@ -163,7 +172,7 @@ def table(records: list[dict], split: str = "PublicTest") -> str:
     for model, title in SERIES.items():
         original = ORIGINAL.get(model, "")
         mine = [record for record in records if record["model"] == model and split in record["scores"]]
-        honest = [record for record in mine if model not in NEEDS_IMAGENET or record["weights"] == "imagenet"]
+        honest = [record for record in mine if _is_the_series_model(record)]
         if not honest:
             name = f"{title}, ImageNet" if model in NEEDS_IMAGENET else title
             lines.append(f"| {name} | not measured yet: `{COMMANDS[model]}` | | | | | {original} |")
@@ -182,6 +191,8 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
     weights = starts.get(record["weights"], "")
     if "image_size" in record["settings"]:
         weights += f", {record['settings']['image_size']} px"
+    if _width(record) != 1:
+        weights += f", {_width(record):.0%} of the filters"
     if record["settings"].get("start"):
         weights += ", second training"
     other = [f"{record['scores'][part]['accuracy']:.1%}" for part in ("validation", "training")]

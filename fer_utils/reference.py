@@ -23,9 +23,10 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
     Args:
         record: from `results.record`, scored on PublicTest.
         model: a key of `recorded.SERIES`.
-        records: recorded runs to look in; by default those in results/.
+        records: recorded runs to look in; by default those in results/. The one with as many filters as this run's
+            network is preferred.
     """
-    known = recorded.reference(model, records)
+    known = recorded.reference(model, records, record["settings"].get("width", 1))
     if known is None:
         print(NOT_YET.format(command=recorded.COMMANDS[model]))
         return None

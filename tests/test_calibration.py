@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_utils import calibration
-from fer_utils.evaluation import calibration_error
+from fer_utils.evaluation import calibration_error, calibration_error_by_chance
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,17 @@ def test_the_diagram_adds_up_to_the_calibration_error(calibrated):
     gap = (table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / len(labels)
     assert gap == pytest.approx(calibration_error(labels, probabilities))
     assert (table["confidence"].between(table["low"], table["high"])).all()
+
+
+def test_a_calibrated_model_lies_in_the_range_of_chance_and_an_overconfident_one_above(calibrated):
+    labels, probabilities = calibrated
+    few = slice(2_000, 4_000)
+    for part in (slice(None), few):
+        low, high = calibration_error_by_chance(probabilities[part])
+        assert low <= calibration_error(labels[part], probabilities[part]) <= high
+        sure = calibration.with_temperature(probabilities[part], 0.5)
+        assert calibration_error(labels[part], sure) > calibration_error_by_chance(sure)[1]
+    assert calibration_error_by_chance(probabilities[few])[1] > 2 * calibration_error_by_chance(probabilities)[1]
 
 
 def test_the_mean_with_the_mirror_image_is_the_mean_of_the_logits():

@@ -122,10 +122,19 @@ def test_weights_from_a_file_never_fill_the_imagenet_row(run):
     assert "VGG16, own weights" in table and "VGG16, ImageNet | not measured yet" in table and "63.53 %" in table
 
 
-def test_a_narrower_network_is_not_the_series_model(run, folder):
-    run["settings"]["width"], run["name"] = 0.25, "04_with_augmentation"
-    with pytest.raises(UserError, match="0.25 of the filters"):
-        keep(run, folder, "custom_cnn_augmented")
+def test_a_narrower_network_is_kept_as_that_and_never_fills_the_series_models_row(run, folder):
+    run["settings"]["width"], run["name"], run["weights"] = 0.25, "04_with_augmentation", "none"
+    assert keep(run, folder, "custom_cnn_augmented").stem == "custom_cnn_augmented_width0.25_seed3"
+    (narrow,) = recorded.load_recorded(folder)
+    table = recorded.table([narrow])
+    assert "Custom CNN with augmentation, 25% of the filters, seed 3" in table
+    assert "Custom CNN with augmentation | not measured yet: `fer run --profile full --only 04`" in table
+    whole = copy.deepcopy(narrow)
+    whole["settings"]["width"] = 1.0
+    assert "--only 04`" not in recorded.table([narrow, whole])
+    assert recorded.reference("custom_cnn_augmented", [narrow, whole]) is whole
+    assert recorded.reference("custom_cnn_augmented", [narrow, whole], width=0.25) is narrow
+    assert recorded.reference("custom_cnn_augmented", [narrow]) is narrow
 
 
 def test_a_random_start_never_fills_the_imagenet_row(run):

@@ -68,12 +68,17 @@ class ShippedModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self.session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
-            shapes = self.session.get_inputs()[0].shape[1:], self.session.get_outputs()[0].shape[1:]
+            inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+            shapes = inputs[0].shape[1:], outputs[0].shape[1:]
         except Exception as error:  # ONNX Runtime has exceptions of its own for each way a file can be wrong.
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{self.path} is not an ONNX model that can be loaded ({reason})") from error
         if shapes != ([IMAGE_SIZE, IMAGE_SIZE, 1], [len(EMOTIONS)]):
             raise UserError(f"{self.path} maps {shapes[0]} to {shapes[1]}, not [48, 48, 1] to [7]")
+        if len(inputs) > 1 or inputs[0].type != "tensor(float)":
+            kinds = ", ".join(f"{each.name}: {each.type}" for each in inputs)
+            raise UserError(f"{self.path} wants {kinds}; a model of the series takes one tensor(float)")
+        self._input_name = inputs[0].name
         if path:
             require_probabilities(self.predict_once(GREY), self.path)
 
@@ -92,7 +97,7 @@ class ShippedModel:
             starts = tqdm(starts, "predicting", unit="batch", delay=2, leave=False)
         # Batch by batch, since all images as float32 would take four times their memory.
         batches = (np.ascontiguousarray(images[start : start + BATCH], np.float32) for start in starts)
-        parts = [self.session.run(None, {"image": batch})[0] for batch in batches]
+        parts = [self.session.run(None, {self._input_name: batch})[0] for batch in batches]
         return np.concatenate(parts) if parts else np.empty((0, len(EMOTIONS)), np.float32)
 
     def predict(self, images: np.ndarray) -> np.ndarray:

@@ -150,8 +150,8 @@ def _parse_block(block: bytes, columns: list[str]) -> Rows:
         code = _label(row[emotion])
         part = "Training" if usage is None else PARTS.get(row[usage].strip())
         reasons.append(
-            f"label '{row[emotion].decode()}' is not 0 to {len(EMOTIONS) - 1}" if code is None
-            else f"usage '{row[usage].strip().decode()}' is not one of {', '.join(USAGES)}" if part is None
+            f"label '{_shown(row[emotion])}' is not 0 to {len(EMOTIONS) - 1}" if code is None
+            else f"usage '{_shown(row[usage].strip())}' is not one of {', '.join(USAGES)}" if part is None
             else f"pixels are not {PIXELS} numbers from 0 to 255" if not sound
             else ""
         )  # fmt: skip
@@ -166,8 +166,14 @@ def _fields(line: bytes, n: int) -> list[bytes]:
     """Return the n fields of a line; one that the line lacks is empty, and so are all if it has too many."""
     fields = line.rstrip(b"\r").split(b",")
     if b'"' in line:
-        fields = [field.encode() for field in next(csv.reader([line.decode()], strict=True))]
+        # A byte that is not UTF-8 costs its own row at most: the numbers and names that count are ASCII.
+        text = line.decode(errors="surrogateescape")
+        fields = [field.encode(errors="surrogateescape") for field in next(csv.reader([text], strict=True))]
     return [b""] * n if len(fields) > n else fields + [b""] * (n - len(fields))
+
+
+def _shown(field: bytes) -> str:
+    return field.decode(errors="replace")
 
 
 def _label(text: bytes) -> int | None:

@@ -37,6 +37,7 @@ MOST_FILES = 500_000
 
 GET_AGAIN = "download it again, or point to another copy"
 FILES_AT_ONCE = 256
+ENCRYPTED = 0x0001
 PICTURES = ("", COLOUR)
 
 
@@ -250,6 +251,9 @@ def _open_zip(source: Path, opened: contextlib.ExitStack) -> "_PlainZipFiles | _
         archive = opened.enter_context(zipfile.ZipFile(stream)) if members is None else None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         raise UserError(f"{source} is cut short or not a zip ({error}): {GET_AGAIN}") from error
+    files = [] if archive is None else [info for info in archive.infolist() if not info.is_dir()]
+    if files and all(info.flag_bits & ENCRYPTED for info in files):
+        raise UserError(f"{source} is locked with a password: unpack it and point to the folder")
     return _PlainZipFiles(stream, members) if archive is None else _ZipFiles(archive)
 
 

@@ -90,6 +90,22 @@ def test_the_temperature_is_part_of_the_weights(saved, trained, faces):
     assert not np.allclose(shipped, raw, atol=2e-3)
 
 
+def test_a_foreign_model_may_call_its_input_as_it_likes_but_has_one_of_floats(saved, faces, tmp_path):
+    import onnx
+
+    model = onnx.load(saved / "compact.onnx")
+    for node in model.graph.node:
+        node.input[:] = ["x" if name == "image" else name for name in node.input]
+    model.graph.input[0].name = "x"
+    onnx.save(model, tmp_path / "foreign.onnx")
+    answer = ShippedModel(tmp_path / "foreign.onnx").predict_once(faces)
+    assert np.array_equal(answer, ShippedModel(saved / "compact.onnx").predict_once(faces))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("age", onnx.TensorProto.FLOAT, [1]))
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(UserError, match="wants x: tensor.float., age: tensor.float."):
+        ShippedModel(tmp_path / "foreign.onnx")
+
+
 def test_a_face_and_its_mirror_image_get_the_same_answer(saved, faces):
     model = ShippedModel(saved / "compact.onnx")
     assert np.allclose(model.predict(faces), model.predict(faces[:, :, ::-1]), atol=1e-6)

@@ -61,6 +61,19 @@ def test_rows_with_too_few_or_too_many_fields_are_listed(tmp_path):
     assert [item.name for item in dataset.skipped] == ["row 2", "row 3"]
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_bytes_that_are_not_utf8_cost_their_own_row_at_most(tmp_path, csv_rows, plain, quote):
+    rows = [f"{quote}{field}{quote}" for field in ("caf\xe9", csv_rows[0].split(",")[1], "Training")]
+    header = b"remark,emotion,pixels,Usage\n"
+    lines = [b"caf\xe9," + row.encode() for row in csv_rows] + [b"x," + ",".join(rows).encode("latin-1")]
+    (tmp_path / "a.csv").write_bytes(header + b"\n".join(lines))
+    dataset = opened(tmp_path / "a.csv")
+    assert dataset.fingerprint == plain.fingerprint
+    assert [(item.name, item.reason) for item in dataset.skipped] == [
+        (f"row {len(lines)}", "label 'caf\N{REPLACEMENT CHARACTER}' is not 0 to 6")
+    ]
+
+
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_form, "LONGEST_LINE", 1000)
     monkeypatch.setattr(csv_form, "BLOCK_BYTES", 100)

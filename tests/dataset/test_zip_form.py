@@ -1,6 +1,7 @@
 """The fast way through a zip gives what zipfile gives, and leaves to zipfile what it does not know."""
 
 import io
+import re
 import struct
 import zipfile
 
@@ -9,6 +10,7 @@ from helpers import picture, png, write_zip
 
 from fer_utils.dataset import load_dataset, read, zip_form
 from fer_utils.dataset.read import iterate_files
+from fer_utils.errors import UserError
 
 
 def members_of(content: bytes):
@@ -101,6 +103,15 @@ def test_unusual_archives_are_read_all_the_same(tmp_path, files, compression):
 def test_encrypted_file_is_skipped(tmp_path):
     (tmp_path / "a.zip").write_bytes(encrypted())
     assert dict(iterate_files(tmp_path / "a.zip"))["c.txt"] == b""
+
+
+def test_an_archive_that_is_locked_altogether_says_so(tmp_path):
+    content = bytearray(make())
+    for place in [match.start() for match in re.finditer(b"PK\x01\x02", content)]:
+        content[place + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match="locked with a password: unpack it and point to the folder"):
+        load_dataset(tmp_path / "a.zip", progress=False)
 
 
 @pytest.mark.parametrize("damage", ["content", "name", "signature", "checksum"])
