@@ -1,5 +1,6 @@
 """The `fer` command. Nothing heavy is imported before a command needs it."""
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -90,6 +91,17 @@ def refresh(
 app.command()(sweep)
 
 
+def _opened(data: Path | None, as_json: bool):
+    """Return the dataset; JSON stays alone on stdout, and that it is about the sample is said on stderr."""
+    from fer_utils.dataset import load_dataset
+    from fer_utils.dataset.load import announcement
+
+    dataset = load_dataset(data, progress=not as_json)
+    if as_json and dataset.is_sample:
+        typer.echo(announcement(dataset)[0], err=True)
+    return dataset
+
+
 @data_app.command("info")
 def data_info(
     path: Annotated[
@@ -98,10 +110,9 @@ def data_info(
     as_json: AsJson = False,
 ) -> None:
     """Count the images per usage and emotion, and list what was skipped."""
-    from fer_utils.dataset import load_dataset
     from fer_utils.paths import cache_folder
 
-    dataset = load_dataset(path, progress=not as_json)
+    dataset = _opened(path, as_json)
     counts = dataset.counts()
     if as_json:
         content = {
@@ -191,12 +202,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
-    from fer_utils.dataset import load_dataset
     from fer_utils.evaluation import calibration_error_by_chance, class_report, describe, score
     from fer_utils.prediction import EmotionDetector
 
     detector = EmotionDetector(model)
-    dataset = load_dataset(data, progress=not as_json)
+    dataset = _opened(data, as_json)
     images, labels = dataset.subset(split)
     about = {"source": dataset.source, "fingerprint": dataset.fingerprint, "is_sample": dataset.is_sample}
     probabilities = detector.predict(images)
@@ -261,12 +271,13 @@ def main() -> None:
         app(standalone_mode=True)
     except UserError as error:
         print(f"fer: {error}", file=sys.stderr)
-        sys.exit(2)
-    # A folder that may not be read or written, a full disk, a host that does not exist.
+        sys.exit(error.exit_code)
+    # A folder that may not be read or written, a host that does not exist: another one has to be named. A full disk,
+    # a drive that is gone: nothing was asked for wrongly.
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"fer: {place}{error.strerror or error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if error.errno in (errno.ENOSPC, errno.EIO) else 2)
     except Exception as error:
         from fer_utils.runner import NotebookFailed
 

@@ -71,7 +71,7 @@ def split_frozen(model):
     else:
         begin, end = keras.Model(inner.inputs, cut_inside), keras.Model(cut_inside, inner.outputs[0])
         frozen = keras.Model(model.inputs, begin(cut, training=False))
-        # If the model calls its backbone with training=False, so must the tail.
+        # If the model calls its backbone with training=False, so must the tail (`fit` overrides both).
         said = {key: value for key, value in after.arguments.kwargs.items() if key == "training"}
         inputs = keras.Input(batch_shape=cut_inside.shape, dtype=cut_inside.dtype, name="features")
         rest = keras.Model(after.output_tensors[0], outputs)

@@ -254,7 +254,8 @@ def resnet50_classifier(backbone, image_size: int):
     from keras import layers
 
     inputs = keras.Input(INPUT_SHAPE, name="image")
-    # training=False keeps the backbone's own batch statistics, also while its last stage is fine-tuned.
+    # For whoever calls the model: `fit` overrides training=False (Keras issue 20285), so the batch normalisation of a
+    # stage that is fine-tuned has to stay frozen to keep its statistics, as notebook 6 does.
     x = backbone(as_backbone_input(inputs, "ResNet50V2", image_size), training=False)
     x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)

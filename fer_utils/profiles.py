@@ -103,7 +103,7 @@ def parameters_for(notebook: Path, profile: dict[str, dict], overrides: dict) ->
 
 
 def check_profile(profile: dict[str, dict], overrides: dict, notebooks: list[Path]) -> None:
-    """Refuse sections without a notebook, and names that no notebook has, before anything runs.
+    """Refuse sections without a notebook, names that no notebook has, and overrides that none of these has.
 
     Raises:
         UserError: naming the first thing that does not fit.
@@ -117,5 +117,10 @@ def check_profile(profile: dict[str, dict], overrides: dict, notebooks: list[Pat
     for name in (*profile.get(COMMON, {}), *overrides):
         if name not in known:
             raise UserError(f"no notebook has a parameter '{name}': they have {', '.join(sorted(known))}")
+    chosen = set().union(*(notebook_parameters(path) for path in notebooks))
+    for name in overrides:
+        if name not in chosen:
+            names = ", ".join(path.stem for path in notebooks)
+            raise UserError(f"{names} has no parameter '{name}': it would change nothing (others have it)")
     for path in notebooks:
         parameters_for(path, profile, overrides)

@@ -26,9 +26,14 @@ class RandomAffine(keras.layers.Layer):
         zoom: up to this share, nearer or farther, in x and in y.
         flip: whether to mirror every second picture, left and right.
         seed: makes the sequence of random draws repeatable.
+
+    Raises:
+        ValueError: if `flip` is anything else, for example the "vertical" of keras.layers.RandomFlip.
     """
 
     def __init__(self, rotation=0.0, shift=0.0, shear=0.0, zoom=0.0, flip=False, seed=None, **kwargs):
+        if flip not in (True, False):
+            raise ValueError(f"flip is True or False, left and right, not {flip!r}")
         super().__init__(**{"dtype": "float32", **kwargs})
         self.settings = {"rotation": rotation, "shift": shift, "shear": shear, "zoom": zoom, "flip": flip}
         self.seed = seed

@@ -117,6 +117,8 @@ def keep(
     check(record, folder)
     if model in RUNS and record["name"] not in RUNS[model]:
         raise UserError(f"this run is '{record['name']}'; {model} is {' or '.join(RUNS[model])}")
+    if record["settings"].get("deduplicate", "none") != "none":
+        raise UserError("this run cannot be recorded: it left copies out, and the records are of the data as published")
     suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
@@ -195,7 +197,9 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
         weights += f", {_width(record):.0%} of the filters"
     if record["settings"].get("start"):
         weights += ", second training"
-    other = [f"{record['scores'][part]['accuracy']:.1%}" for part in ("validation", "training")]
+    other = [
+        f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))
+    ]
     return (
         f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** "
         f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | "

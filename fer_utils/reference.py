@@ -11,7 +11,7 @@ from fer_utils.dataset.records import data_title
 
 NOT_YET = (
     "No run of this model on FER-2013 has been recorded yet, so there is nothing to compare with. "
-    "On a machine with FER-2013: '{command}', then 'fer results keep'."
+    "On a machine with FER-2013: '{command}', then keep it as docs/record_a_run.md says."
 )
 
 
@@ -62,7 +62,9 @@ def _label(role: str, run: dict) -> str:
 
 
 def _trained_on(run: dict) -> str:
-    """Return, for the end of a line, from how many pictures of what size, and with what share of the filters."""
+    """Return, for the end of a line, what a run learned from and with: pictures, their size, filters, step size."""
     size, width = run["settings"].get("image_size"), run["settings"].get("width", 1)
     text = f" of {run['scores']['training']['n']:,} pictures"
-    return text + (f" of {size} px" if size else "") + (f", {width:.0%} of the filters" if width != 1 else "")
+    text += (f" of {size} px" if size else "") + (f", {width:.0%} of the filters" if width != 1 else "")
+    rate = run["settings"].get("learning_rate")
+    return text + (f", step size {rate:g} at first" if rate else "")

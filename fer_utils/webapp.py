@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from fer_utils.errors import UserError
+from fer_utils.errors import UserError, WentWrong
 from fer_utils.paths import PACKAGE
 
 MODEL_VARIABLE = "FER_APP_MODEL"
@@ -56,7 +56,7 @@ def serve(model: str, port: int, browser: bool, ip: str = LOOPBACK) -> None:
         server.wait()
         return
     if code:
-        raise UserError(f"Voilà ended with code {code}; its own messages stand above")
+        raise WentWrong(f"Voilà ended with code {code}; its own messages stand above")
 
 
 def _check_model(model: str) -> None:

@@ -1,5 +1,6 @@
 """The `fer` command: what it prints and how it ends."""
 
+import errno
 import json
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from portraits import group_photo
 from fer_utils import EMOTIONS, cli
 from fer_utils.compact.shipped import ONNX_FILE, assets
 from fer_utils.dataset.download import PUBLISHED_COUNTS
+from fer_utils.errors import WentWrong
 from fer_utils.runner import NotebookFailed
 
 
@@ -92,6 +94,24 @@ def test_what_the_system_refuses_is_one_line(fer, monkeypatch):
     monkeypatch.setattr("fer_utils.runner.run_notebooks", refuse)
     code, _, err = fer("run")
     assert (code, err) == (2, "fer: /locked: Permission denied\n")
+
+
+def test_what_goes_wrong_unasked_is_code_1(fer, monkeypatch):
+    def fail(*_, **__):
+        raise WentWrong("the server hung up")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data")
+
+    for what, message in ((fail, "the server hung up"), (full, "/data: No space left on device")):
+        monkeypatch.setattr("fer_utils.runner.run_notebooks", what)
+        assert fer("run")[::2] == (1, f"fer: {message}\n")
+
+
+def test_json_about_the_sample_says_so_on_stderr(fer):
+    code, out, err = fer("data", "info", "sample", "--json")
+    assert code == 0 and json.loads(out)["is_sample"] is True
+    assert err.startswith("Embedded sample:") and err.count("\n") == 1
 
 
 def test_bad_usage_is_code_2(fer):

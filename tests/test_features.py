@@ -100,6 +100,23 @@ def test_resnet_is_cut_before_its_normalisation_or_its_last_stage(resnet):
     assert "'training': False" in str(tail.get_config()["layers"][1]["inbound_nodes"]), "as the model calls it"
 
 
+def test_fine_tuned_as_in_notebook_6_the_backbone_keeps_its_statistics(resnet):
+    """`fit` overrides `training=False`, so only frozen normalisation stays as it is."""
+    model = models.resnet50_classifier(resnet, 48)
+    resnet.trainable = True
+    for layer in resnet.layers:
+        last = layer.name.startswith(("conv5_", "post_"))
+        layer.trainable = last and not isinstance(layer, layers.BatchNormalization)
+    frozen, tail = check_cut(model)
+    statistics = [weight for weight in resnet.non_trainable_weights if "moving" in weight.path]
+    before = [weight.numpy().copy() for weight in statistics]
+    tail.compile("sgd", "sparse_categorical_crossentropy")
+    x = np.random.default_rng(0).normal(size=(8, *frozen.output_shape[1:]))
+    tail.fit(x, np.arange(8) % 7, verbose=0)
+    assert len(before) > 50
+    assert all(np.array_equal(old, weight.numpy()) for old, weight in zip(before, statistics, strict=True))
+
+
 def test_cut_in_bfloat16_keeps_every_digit(small):
     before = keras.config.dtype_policy()
     try:

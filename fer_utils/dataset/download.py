@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fer_utils.dataset.load import load_dataset
 from fer_utils.dataset.records import FerDataset
-from fer_utils.errors import UserError
+from fer_utils.errors import UserError, WentWrong
 from fer_utils.labels import EMOTIONS
 
 HANDLE = "msambare/fer2013"
@@ -66,14 +66,14 @@ def _fetch(kagglehub, progress: bool) -> Path:
         # Whatever goes wrong between here and Kaggle (network, account, quota), the answer is the same.
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"the download from Kaggle failed ({reason}).\n{BY_HAND}") from error
+            raise WentWrong(f"the download from Kaggle failed ({reason}).\n{BY_HAND}") from error
         try:
             problem = next(iter(differences(load_dataset(downloaded, cache=False, progress=progress))), "")
         except UserError as error:
             problem = str(error)
         if not problem:
             return downloaded
-    raise UserError(f"what Kaggle sent is not FER-2013 as published ({problem}).\n{BY_HAND}")
+    raise WentWrong(f"what Kaggle sent is not FER-2013 as published ({problem}).\n{BY_HAND}")
 
 
 def _remove_if_empty(folder: Path) -> None:

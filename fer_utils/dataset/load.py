@@ -36,7 +36,7 @@ def load_dataset(data: str | Path | None = None, cache: bool = True, progress: b
         dataset = _read_and_store(source, progress) if cache else read_source(source, progress)
     dataset = replace(dataset, is_sample=is_sample)
     if progress:
-        _announce(dataset)
+        print("\n".join(announcement(dataset)))
     return dataset
 
 
@@ -55,15 +55,14 @@ def _read_and_store(source: Path, progress: bool) -> FerDataset:
     return (None if changed_meanwhile else store(source, dataset, state.result())) or dataset
 
 
-def _announce(dataset: FerDataset) -> None:
-    if dataset.is_sample:
-        print(
-            f"Embedded sample: {len(dataset):,} pictures that stand in for FER-2013; "
-            f"figures from it are not FER-2013 figures. For the real data: {HOW_TO_GET_IT}."
-        )
-    else:
-        print(f"FER-2013 from {shown(dataset.source)}: {len(dataset):,} images.")
+def announcement(dataset: FerDataset) -> list[str]:
+    """Return what a reader has to know about a dataset, in lines: what it is, what was skipped, what was assumed."""
+    lines = [
+        f"Embedded sample: {len(dataset):,} pictures that stand in for FER-2013; "
+        f"figures from it are not FER-2013 figures. For the real data: {HOW_TO_GET_IT}."
+        if dataset.is_sample
+        else f"FER-2013 from {shown(dataset.source)}: {len(dataset):,} images."
+    ]
     if dataset.skipped:
-        print(f"{len(dataset.skipped)} files or rows were skipped; dataset.skipped lists them with the reason.")
-    for note in dataset.notes:
-        print(f"Note: {note}.")
+        lines.append(f"{len(dataset.skipped)} files or rows were skipped; dataset.skipped lists them with the reason.")
+    return lines + [f"Note: {note}." for note in dataset.notes]

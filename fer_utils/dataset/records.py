@@ -84,6 +84,17 @@ class FerDataset:
         mask = self.mask(usage)
         return np.asarray(self.images[mask]), np.asarray(self.labels[mask])
 
+    def test_parts(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return (images, labels) of every part that is only for judging, by its name: PublicTest, and PrivateTest.
+
+        Not every copy has PrivateTest; PublicTest has to be there.
+
+        Raises:
+            UserError: if this copy of the data has no PublicTest.
+        """
+        names = [usage for usage in USAGES[1:] if usage == "PublicTest" or (self.usage == usage).any()]
+        return {name: self.subset(name) for name in names}
+
 
 def data_title(is_sample: bool) -> str:
     """Return what figures made from the embedded sample, or else from a copy of FER-2013, are called."""

@@ -12,6 +12,7 @@ from fer_utils.dataset import load_dataset
 from fer_utils.dataset.csv_form import _parse_pixels
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.dataset.pictures import IMAGE_ENDINGS, classify
+from fer_utils.errors import UserError
 
 
 def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
@@ -140,3 +141,13 @@ def test_extensions_are_those_of_the_standard_library(name):
         assert found == ("Training", EMOTIONS.index("happy"))
     else:
         assert found == f"extension '{ending}' is not one of {', '.join(IMAGE_ENDINGS)}"
+
+
+def test_the_parts_that_only_judge(tmp_path, files):
+    parts = load_dataset(write_zip(tmp_path / "a.zip", files), progress=False).test_parts()
+    assert list(parts) == ["PublicTest", "PrivateTest"] and [len(labels) for _, labels in parts.values()] == [7, 7]
+    without = {name: content for name, content in files.items() if "PrivateTest" not in name}
+    assert list(load_dataset(write_zip(tmp_path / "b.zip", without), progress=False).test_parts()) == ["PublicTest"]
+    training = {name: content for name, content in files.items() if "Training" in name}
+    with pytest.raises(UserError, match="PublicTest"):
+        load_dataset(write_zip(tmp_path / "c.zip", training), progress=False).test_parts()

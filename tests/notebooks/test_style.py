@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from fer_utils import recorded
 from fer_utils.runner import WIDGET_VIEW
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
@@ -50,6 +51,33 @@ def test_cells_are_small(notebook):
     assert max(lines) <= 25
     longest = max(len(line) for cell in code_cells(notebook) for line in cell.source.splitlines())
     assert longest <= 105, "longer lines are cut off in the HTML page"
+
+
+def text_of(stem, cell_id):
+    """Return what a cell of a committed notebook printed or showed, as text."""
+    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(stem)]
+    (cell,) = [cell for cell in nbformat.read(path, as_version=4).cells if cell.id == cell_id]
+    shown = [part.get("text") or part.data.get("text/markdown", "") for part in cell.outputs]
+    return "\n".join(shown)
+
+
+def test_notebook_6_shows_the_records_as_they_are_now():
+    assert text_of("06", "recorded") == recorded.table(recorded.load_recorded()), "run 'fer refresh --only 06'"
+
+
+@pytest.mark.parametrize(
+    ("stem", "model"),
+    [("03", "custom_cnn"), ("04", "custom_cnn_augmented"), ("05", "vgg16"), ("06", "resnet50v2")],
+)
+def test_the_reference_run_shown_is_the_recorded_one(stem, model):
+    known = recorded.reference(model, width=0.25)
+    if known is None:
+        assert recorded.COMMANDS[model] in text_of(stem, "reference")
+        return
+    score = known["scores"]["PublicTest"]
+    expected = f"PublicTest {score['accuracy']:.1%} "
+    (line,) = [line for line in text_of(stem, "reference").splitlines() if line.startswith("recorded")]
+    assert expected in line and f"{known['epochs']} epochs" in line, f"run 'fer refresh --only {stem}'"
 
 
 def test_prose_leads(notebook):
