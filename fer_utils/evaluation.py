@@ -80,6 +80,26 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def macro_f1_interval(matrix: np.ndarray, repeats: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of macro-F1 over the classes that occur, by the percentile bootstrap (Efron 1979).
+
+    Drawing images with replacement comes to drawing the confusion matrix's entries from a multinomial distribution,
+    so the images themselves are not needed.
+
+    Args:
+        matrix: int (7, 7), rows true, columns predicted.
+        repeats: how often all images are drawn anew.
+        seed: of the drawing.
+    """
+    n = int(matrix.sum())
+    drawn = np.random.default_rng(seed).multinomial(n, matrix.ravel() / n, size=repeats).reshape(repeats, *matrix.shape)
+    right = drawn.diagonal(axis1=1, axis2=2)
+    either = drawn.sum(axis=1) + drawn.sum(axis=2)
+    f1 = 2 * right / np.maximum(either, 1)
+    low, high = np.percentile(f1[:, matrix.sum(axis=1) > 0].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
 def confidence_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Return int64 (n,): which of `bins` equal bins of (0, 1] each top probability falls into."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
@@ -136,7 +156,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
 
     Returns:
         A dictionary that can be written as JSON: split, n, accuracy (a fraction), accuracy_ci95 (Wilson),
-        macro_f1 and balanced_accuracy over the classes that occur, per_class (precision, recall, f1, n),
+        macro_f1, macro_f1_ci95 and balanced_accuracy over the classes that occur, per_class (precision, recall, f1, n),
         ece, confusion_matrix (7×7, rows true, columns predicted).
 
     Raises:
@@ -157,12 +177,14 @@ def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
     present = np.unique(labels).tolist()
     precision, recall, f1, n = precision_recall_fscore_support(labels, predicted, labels=codes, zero_division=0)
     right = int((predicted == labels).sum())
+    matrix = confusion_matrix(labels, predicted, labels=codes)
     return {
         "split": split,
         "n": len(labels),
         "accuracy": right / len(labels),
         "accuracy_ci95": list(wilson_interval(right, len(labels))),
         "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        "macro_f1_ci95": list(macro_f1_interval(matrix)),
         "balanced_accuracy": float(recall[present].mean()),
         "per_class": {
             emotion: {
@@ -171,16 +193,17 @@ def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
             for i, emotion in enumerate(EMOTIONS)
         },
         "ece": calibration_error(labels, probabilities),
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=codes).tolist(),
+        "confusion_matrix": matrix.tolist(),
     }  # fmt: skip
 
 
 def describe(result: dict) -> str:
-    """Return a score as one line: accuracy with its interval, the part, n and macro-F1."""
+    """Return a score as one line: the part, accuracy and macro-F1 with their 95 % intervals, and n."""
     low, high = result["accuracy_ci95"]
+    least, most = result.get("macro_f1_ci95") or macro_f1_interval(np.array(result["confusion_matrix"]))
     return (
         f"{result['split']}: accuracy {result['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
-        f"n = {result['n']:,}), macro-F1 {result['macro_f1']:.3f}"
+        f"n = {result['n']:,}), macro-F1 {result['macro_f1']:.3f} ({least:.3f} to {most:.3f})"
     )
 
 

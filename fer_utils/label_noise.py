@@ -68,7 +68,7 @@ def cross_validated_probabilities(
         raise UserError(f"{n_groups.min()} different pictures of '{rarest}' are too few for {folds} folds: use fewer")
     probabilities = np.empty((len(labels), len(EMOTIONS)))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    parts = tqdm(splitter.split(features, labels, groups), "fold", folds, disable=not progress, leave=False)
+    parts = tqdm(splitter.split(features, labels, groups), "fold", folds, disable=not progress, leave=False, delay=2)
     for fit, judged in parts:
         model = make_pipeline(
             PCA(min(COMPONENTS, features.shape[1], len(fit)), random_state=seed),

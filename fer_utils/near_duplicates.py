@@ -43,7 +43,7 @@ ROWS_AT_ONCE = 256
 def perceptual_hashes(images: np.ndarray, progress: bool = True) -> np.ndarray:
     """Return bool (n, 144): the DCT hash of each image, for images uint8 (n, height, width)."""
     hashes = np.empty((len(images), BITS), bool)
-    for i, image in enumerate(tqdm(images, "hashing", unit="image", disable=not progress, leave=False)):
+    for i, image in enumerate(tqdm(images, "hashing", unit="image", disable=not progress, leave=False, delay=2)):
         hashes[i] = imagehash.phash(Image.fromarray(np.asarray(image)), HASH_SIZE).hash.ravel()
     return hashes
 
@@ -133,7 +133,7 @@ def _similar_hashes(
     """Yield int64 (3, m) of first row, second row (first < second) and bits apart, for a few rows at a time."""
     # With bits as -1 and +1 a product of matrices counts agreements minus disagreements, and nothing is faster.
     signs, other_signs = (np.where(bits, np.float32(1), np.float32(-1)) for bits in (hashes, others))
-    with tqdm(total=len(signs), desc="comparing", unit="image", disable=not progress, leave=False) as bar:
+    with tqdm(total=len(signs), desc="comparing", unit="image", disable=not progress, leave=False, delay=2) as bar:
         for start in range(0, len(signs), ROWS_AT_ONCE):
             # Reading the result takes longer than the product, whose threads only get into each other's way.
             with threadpool_limits(1, user_api="blas"):

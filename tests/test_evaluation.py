@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from fer_utils import evaluation, plots
 from fer_utils.errors import UserError
+from fer_utils.significance import bootstrap_interval
 
 
 @pytest.fixture
@@ -47,6 +48,9 @@ def test_score_agrees_with_scikit_learn(predictions):
     assert result["n"] == 300 and result["split"] == "PublicTest"
     assert result["accuracy"] == (predicted == labels).mean()
     assert result["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    low, high = result["macro_f1_ci95"]
+    by_hand = bootstrap_interval(labels, predicted, lambda y, z: f1_score(y, z, average="macro", labels=range(7)))
+    assert (low, high) == pytest.approx(by_hand, abs=0.02) and low < result["macro_f1"] < high
     assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
     matrix = np.array(result["confusion_matrix"])
     assert matrix.sum() == 300 and matrix[2, 4] == ((labels == 2) & (predicted == 4)).sum()
