@@ -115,17 +115,7 @@ def data_info(
     dataset = _opened(path, as_json)
     counts = dataset.counts()
     if as_json:
-        content = {
-            "source": dataset.source,
-            "form": dataset.form,
-            "total": len(dataset),
-            "counts": {usage: {name: int(n) for name, n in row.items()} for usage, row in counts.iterrows()},
-            "skipped": [item._asdict() for item in dataset.skipped],
-            "notes": dataset.notes,
-            "fingerprint": dataset.fingerprint,
-            "is_sample": dataset.is_sample,
-        }
-        typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+        _print_as_json(dataset)
         return
     counts["all"] = counts.sum(axis=1)
     typer.echo(counts.to_string())
@@ -136,14 +126,32 @@ def data_info(
     typer.echo(f"form {dataset.form}, fingerprint {dataset.fingerprint}, decoded copies in {cache_folder()}")
 
 
+def _print_as_json(dataset) -> None:
+    content = {
+        "source": dataset.source,
+        "form": dataset.form,
+        "total": len(dataset),
+        "counts": {usage: {name: int(n) for name, n in row.items()} for usage, row in dataset.counts().iterrows()},
+        "skipped": [item._asdict() for item in dataset.skipped],
+        "notes": dataset.notes,
+        "fingerprint": dataset.fingerprint,
+        "is_sample": dataset.is_sample,
+    }
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+
+
 @data_app.command("get")
 def data_get(
     to: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+    as_json: AsJson = False,
 ) -> None:
     """Download FER-2013 from Kaggle (through kagglehub) and verify its counts."""
     from fer_utils.dataset import download
 
-    dataset = download(to)
+    dataset = download(to, progress=not as_json)
+    if as_json:
+        _print_as_json(dataset)
+        return
     typer.echo(f"{len(dataset):,} images in {dataset.source}; the counts are the published ones.")
 
 

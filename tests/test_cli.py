@@ -14,6 +14,7 @@ from portraits import group_photo
 
 from fer_utils import EMOTIONS, cli
 from fer_utils.compact.shipped import ONNX_FILE, assets
+from fer_utils.dataset import load_dataset
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.errors import WentWrong
 from fer_utils.runner import NotebookFailed
@@ -112,6 +113,13 @@ def test_json_about_the_sample_says_so_on_stderr(fer):
     code, out, err = fer("data", "info", "sample", "--json")
     assert code == 0 and json.loads(out)["is_sample"] is True
     assert err.startswith("Embedded sample:") and err.count("\n") == 1
+
+
+def test_a_download_can_be_told_as_json(fer, monkeypatch, tmp_path, files):
+    copy = load_dataset(write_zip(tmp_path / "a.zip", files), progress=False)
+    monkeypatch.setattr("fer_utils.dataset.download", lambda to, progress: copy)
+    assert json.loads(fer("data", "get", "--json")[1])["fingerprint"] == copy.fingerprint
+    assert "the counts are the published ones" in fer("data", "get")[1]
 
 
 def test_bad_usage_is_code_2(fer):
