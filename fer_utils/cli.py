@@ -52,11 +52,13 @@ def run(
     after its last finished epoch when the same command is given again.
     """
     from fer_utils.devices import ask_for
+    from fer_utils.profiles import check_overrides, find_notebooks
     from fer_utils.runner import parse_overrides, run_notebooks
 
     if devices:
         ask_for(devices)
     overrides = parse_overrides(parameter or [])
+    check_overrides(overrides, find_notebooks(only))
     _check_data(profile, overrides.get("DATA"))
     page = run_notebooks(profile, only, out, overrides, jobs=jobs)
     typer.echo(f"Open {page}")

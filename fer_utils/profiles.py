@@ -103,7 +103,7 @@ def parameters_for(notebook: Path, profile: dict[str, dict], overrides: dict) ->
 
 
 def check_profile(profile: dict[str, dict], overrides: dict, notebooks: list[Path]) -> None:
-    """Refuse sections without a notebook, names that no notebook has, and overrides that none of these has.
+    """Refuse sections without a notebook, and names that no notebook has, before anything runs.
 
     Raises:
         UserError: naming the first thing that does not fit.
@@ -117,10 +117,18 @@ def check_profile(profile: dict[str, dict], overrides: dict, notebooks: list[Pat
     for name in (*profile.get(COMMON, {}), *overrides):
         if name not in known:
             raise UserError(f"no notebook has a parameter '{name}': they have {', '.join(sorted(known))}")
-    chosen = set().union(*(notebook_parameters(path) for path in notebooks))
-    for name in overrides:
-        if name not in chosen:
-            names = ", ".join(path.stem for path in notebooks)
-            raise UserError(f"{names} has no parameter '{name}': it would change nothing (others have it)")
     for path in notebooks:
         parameters_for(path, profile, overrides)
+
+
+def check_overrides(overrides: dict, notebooks: list[Path]) -> None:
+    """Refuse what somebody asked for by name and would change nothing, because none of the notebooks has it.
+
+    Raises:
+        UserError: naming the first such parameter.
+    """
+    known = set().union(*(notebook_parameters(path) for path in notebooks))
+    for name in overrides:
+        if name not in known:
+            names, others = ", ".join(path.stem for path in notebooks), ", ".join(sorted(known))
+            raise UserError(f"'{name}' would change nothing: {names} has no such parameter, only {others}")

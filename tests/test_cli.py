@@ -71,6 +71,7 @@ def test_bad_input_is_one_line_on_stderr_and_code_2(fer, tmp_path):
         ("evaluate", "--model", tmp_path / "m.keras", "--data", "sample"),
         ("run", "--profile", "nonsense"),
         ("run", "-p", "EPOCHS"),
+        ("run", "--only", "01", "-p", "EPOCHS=1"),
         ("app", "--model", tmp_path / "m.keras"),
     ):
         code, out, err = fer(*arguments)

@@ -6,6 +6,7 @@ import pytest
 from fer_utils import profiles
 from fer_utils.errors import UserError
 from fer_utils.profiles import (
+    check_overrides,
     check_profile,
     find_notebooks,
     notebook_parameters,
@@ -68,9 +69,9 @@ def test_unknown_override_is_refused():
 
 def test_an_override_that_none_of_the_chosen_notebooks_has_is_refused():
     for stem, name in (("01", "EPOCHS"), ("05", "WIDTH"), ("03", "IMAGE_SIZE")):
-        with pytest.raises(UserError, match=f"{stem}_.* has no parameter '{name}': it would change nothing"):
-            check_profile({}, {name: 1}, find_notebooks([stem]))
-    check_profile({}, {"WIDTH": 0.5}, find_notebooks(["03", "05"]))
+        with pytest.raises(UserError, match=f"'{name}' would change nothing: {stem}_.* has no such parameter, only "):
+            check_overrides({name: 1}, find_notebooks([stem]))
+    check_overrides({"WIDTH": 0.5}, find_notebooks(["03", "05"]))
 
 
 def test_overrides_win_over_the_notebook_over_all():
