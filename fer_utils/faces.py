@@ -82,9 +82,9 @@ class FaceFinder:
         """
         shrink = min(1.0, LONGEST_SIDE / max(photo.shape[:2]))
         if shrink < 1:
-            # By the factor, not to a size rounded beforehand: that stretches one side by a fraction of a pixel, which
-            # costs the networks some certainty (benchmarks/detectors.py: 7 false boxes instead of none). Only of a
-            # very long and thin picture would the short side be rounded to nothing.
+            # By the factor, not to a size rounded beforehand: with that, which stretches one side by a fraction of a
+            # pixel, benchmarks/detectors.py counted 7 false boxes instead of none. Only of a very long and thin picture
+            # would the short side be rounded to nothing.
             rounded = [max(1, round(side * shrink)) for side in photo.shape[1::-1]]
             size = None if min(photo.shape[:2]) * shrink >= 1 else rounded
             photo = cv2.resize(photo, size, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
