@@ -1,5 +1,7 @@
 """What is kept of the experiments on FER-2013 agrees with the tables and with the code."""
 
+import json
+
 import pytest
 
 from fer_utils import broken_protocols, experiments, imbalance
@@ -54,3 +56,12 @@ def test_the_recorded_audit_is_what_its_page_shows(name):
     for row, cells in table.iterrows():
         assert f"| {row} | " + " | ".join(map(str, cells)) + " |" in text
     assert experiments.recorded_table("perpetual_motion", name) is None
+
+
+def test_the_page_about_number_formats_is_made_from_its_record():
+    from benchmarks import precision
+
+    root = project_root()
+    content = json.loads((root / "results" / "experiments" / "precision.json").read_text(encoding="utf-8"))
+    assert content["data"]["name"] == "FER-2013"
+    assert (root / "benchmarks" / "precision.md").read_text(encoding="utf-8") == precision.page(content)
