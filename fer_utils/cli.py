@@ -170,12 +170,15 @@ def predict(
 
     A photo that cannot be opened costs one line on stderr and the exit code 2; the others are answered all the same.
     """
+    from tqdm import tqdm
+
     from fer_utils.photos import open_photo
     from fer_utils.prediction import EmotionDetector, save_annotated
 
     detector = EmotionDetector(model)
     entries, taken = [], [Path(image) for image in images]
-    for image in images:
+    # Without --json the answers themselves show how far it is.
+    for image in tqdm(images, "photos", unit="photo", delay=2, leave=False, disable=not as_json):
         entry = {"image": image, "faces": []}
         entries.append(entry)
         try:

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from fer_utils.batches_ahead import BatchesAhead
+
 
 @dataclasses.dataclass
 class Plan:
@@ -61,7 +63,7 @@ class PowerAverage:
     `every` tells after how many training steps `update` is called.
     """
 
-    def __init__(self, weights, power=7.0, every=4):
+    def __init__(self, weights, power=7.0, every=16):
         self.weights = [np.array(weight, "float32") for weight in weights]
         self.power, self.every = power, every
 
@@ -114,7 +116,7 @@ def load_weights(path, kind):
 class LongRun:
     """A training run in a folder: created if the folder holds no checkpoint, otherwise taken up where it stopped.
 
-    A kind of run says what it learns from: it fills in `batch`, and `measure` if there is something to watch.
+    A kind of run says what it learns from: it fills in `make_batch`, and `measure` if there is something to watch.
 
     Args:
         folder: the run's folder; created if missing.
@@ -143,9 +145,17 @@ class LongRun:
             self._restore()
         self._write_plan()
 
-    def batch(self, generator):
-        """Return (inputs, targets) of one training step, drawn with `generator`."""
+    def make_batch(self, step, *about):
+        """Return (inputs, targets) of training step `step`; a function that can be pickled may take its place."""
         raise NotImplementedError
+
+    def batch_arguments(self, step):
+        """Return what `make_batch` is called with for a step: the step, and whatever the plan of the day says."""
+        return (step,)
+
+    def completed(self, inputs, targets):
+        """Return (inputs, targets) as the network learns them; here is the place for what only this process can do."""
+        return inputs, targets
 
     def measure(self):
         """Return a dictionary of numbers for the log, taken at every checkpoint."""
@@ -207,29 +217,31 @@ class LongRun:
         write_atomically(self.folder / "checkpoint.npz", lambda file: np.savez(file, **arrays))
         save_weights(self.folder / "weights.npz", self.average.weights, self.plan)
 
-    def train_step(self):
-        """Do one training step and return its loss."""
+    def train_step(self, batches=None):
+        """Do one training step and return its loss; `batches` is a `BatchesAhead`, None makes the batch now."""
         self.step += 1
         self.model.optimizer.learning_rate = self.plan.rate_at(self.step)
         # A generator of its own for every step, and dropout seeded by it: an interrupted run draws what an
         # uninterrupted one would have.
         for index, variable in enumerate(self.seeds):
             variable.assign(np.array([self.plan.seed + index, self.step], variable.dtype))
-        inputs, targets = self.batch(np.random.default_rng([self.plan.seed, self.step]))
-        loss = float(self.model.train_on_batch(inputs, targets))
+        inputs, targets = batches.take(self.step) if batches else self.make_batch(*self.batch_arguments(self.step))
+        loss = float(self.model.train_on_batch(*self.completed(inputs, targets)))
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss} in step {self.step}")
         if self.step % self.average.every == 0:
             self.average.update(self.model.get_weights(), self.step)
         return loss
 
-    def train(self, save_every=200, log_every=None, show_progress=True):
+    def train(self, save_every=200, log_every=None, show_progress=True, workers=0):
         """Train until the plan's last step, saving every `save_every` steps and at the end.
 
         Args:
             save_every: steps between two checkpoints, which is also when an edited plan is noticed.
             log_every: steps between two lines of the log; by default at every checkpoint.
             show_progress: whether to show a progress bar.
+            workers: processes that make the batches of the coming steps; 0 makes each in this process. It pays beside
+                a GPU, and changes nothing in what is learned.
 
         Returns:
             The path of the averaged weights.
@@ -240,17 +252,18 @@ class LongRun:
         log_every = log_every or save_every
         started, losses = time.monotonic(), []
         bar = tqdm(total=self.plan.steps, initial=self.step, unit="step", disable=not show_progress, mininterval=2)
-        while self.step < self.plan.steps:
-            losses.append(self.train_step())
-            bar.update()
-            last = self.step == self.plan.steps
-            if self.step % save_every == 0 or last:
-                self.save()
-                self._read_plan()
-                bar.total = self.plan.steps
-            if self.step % log_every == 0 or last:
-                self._log(float(np.mean(losses)), time.monotonic() - started, bar)
-                started, losses = time.monotonic(), []
+        with BatchesAhead(self.make_batch, self.batch_arguments, workers) as batches:
+            while self.step < self.plan.steps:
+                losses.append(self.train_step(batches))
+                bar.update()
+                last = self.step == self.plan.steps
+                if self.step % save_every == 0 or last:
+                    self.save()
+                    self._read_plan()
+                    bar.total = self.plan.steps
+                if self.step % log_every == 0 or last:
+                    self._log(float(np.mean(losses)), time.monotonic() - started, bar)
+                    started, losses = time.monotonic(), []
         bar.close()
         self.save()
         return self.folder / "weights.npz"

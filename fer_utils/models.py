@@ -73,6 +73,11 @@ def custom_cnn(l2: float = 0.01, width: float = 1.0):
     return keras.Model(inputs, softmax_output(x), name="custom_cnn")
 
 
+def scaled_widths(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    """Return numbers of channels times a factor, rounded to multiples of 8, which is what processors like."""
+    return tuple(max(8, 8 * round(factor * width / 8)) for width in widths)
+
+
 def compact_cnn(
     stem: int = 32, widths: tuple[int, ...] = (48, 96, 192), blocks: int = 2, dropout: float = 0.3, normalisation=None,
     image_size: int | None = IMAGE_SIZE,

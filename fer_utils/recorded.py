@@ -197,6 +197,8 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
         weights += f", {_width(record):.0%} of the filters"
     if record["settings"].get("start"):
         weights += ", second training"
+    elif record["settings"].get("trust"):
+        weights += ", taught by a larger network"
     other = [
         f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))
     ]

@@ -30,10 +30,10 @@ def run(tmp_path):
 
         edits: dict[int, str] = {}
 
-        def batch(self, generator):
-            if self.step in self.edits:
-                (self.folder / "plan.json").write_text(self.edits[self.step])
-            x = generator.standard_normal((4, 1)).astype("float32")
+        def make_batch(self, step):
+            if step in self.edits:
+                (self.folder / "plan.json").write_text(self.edits[step])
+            x = np.random.default_rng(step).standard_normal((4, 1)).astype("float32")
             return x, 2 * x
 
     def build():

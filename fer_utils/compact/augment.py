@@ -64,7 +64,8 @@ def distorted(images, size, generator, distortion=Distortion()):  # noqa: B008 -
         changed = cv2.convertScaleAbs(np.clip((changed - 128.0) * gain + 128 + light, 0, 255))
         if generator.random() < distortion.erased:
             height, width = generator.integers(size // 8, size // 3, 2, endpoint=True)
-            top, left = generator.integers(0, size - height), generator.integers(0, size - width)
+            top = generator.integers(0, size - height, endpoint=True)
+            left = generator.integers(0, size - width, endpoint=True)
             changed[top : top + height, left : left + width] = generator.integers(0, 256)
         result[index] = changed
     return result
@@ -91,3 +92,29 @@ def training_batch(images, targets, size, generator, distortion=Distortion()):  
         faces = share * faces + (1 - share) * faces[partner]
         targets = share * targets + (1 - share) * targets[partner]
     return faces, targets
+
+
+class ChangedFaces:
+    """Makes the batch of a step: (faces, probabilities to learn), see `training_batch`.
+
+    Every face comes once an epoch: the order of an epoch depends on the seed and the epoch alone.
+
+    Args:
+        images: uint8 (n, 48, 48).
+        targets: float32 (n, 7).
+        seed: with the step it decides everything random.
+        batch_size: faces in a batch.
+        distortion: how far the pictures are changed.
+    """
+
+    def __init__(self, images, targets, seed, batch_size, distortion):
+        self.images, self.targets = images, targets
+        self.seed, self.batch_size, self.distortion = seed, batch_size, distortion
+
+    def __call__(self, step, window):
+        size = self.batch_size
+        epoch, position = divmod(step - 1, max(1, len(self.images) // size))
+        order = np.random.default_rng([self.seed, epoch, 1]).permutation(len(self.images))
+        chosen = order[position * size : (position + 1) * size]
+        generator = np.random.default_rng([self.seed, step])
+        return training_batch(self.images[chosen], self.targets[chosen], window, generator, self.distortion)

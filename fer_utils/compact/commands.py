@@ -40,6 +40,20 @@ def compact(
         str | None,
         typer.Option(help="Begin with a finished model and learn from its answers too: 'shipped', or a run's folder."),
     ] = None,
+    width: Annotated[
+        float,
+        typer.Option(min=0.1, help="Factor on the network's channels; 2.5 makes a good teacher, and needs a GPU."),
+    ] = 1.0,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Folder of a finished, larger run: learn its answers to every changed picture.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that prepare pictures; by default 4 with more than 8 processors, else 0."),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two checkpoints; by default an epoch, at most 100.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for compact.npz and compact.onnx.  [default: the run's folder]")
     ] = None,
@@ -48,7 +62,8 @@ def compact(
 
     Stop it whenever you like: it is saved every 100 steps, and the same command goes on where it stopped. Sixty epochs
     take about an hour and a half on two cores with bfloat16 instructions. The number of steps may also be changed
-    while it runs, in RUN_DIR/plan.json.
+    while it runs, in RUN_DIR/plan.json. A network learns more from a larger one's answers than from the labels: train
+    that with --width, then name its folder with --teacher.
     """
     from fer_utils.dataset import load_dataset, subsample
 
@@ -62,32 +77,44 @@ def compact(
     from fer_utils.quiet import load_keras
 
     load_keras()
+    from fer_utils.batches_ahead import workers_by_default
     from fer_utils.compact.finish import finish
     from fer_utils.compact.start import Start
-    from fer_utils.compact.train import SECOND_TRAINING, Plan, Run
+    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, Teacher
+    from fer_utils.models import scaled_widths
     from fer_utils.training import choose_precision
 
-    finished = Start(start) if start else None
+    if start and teacher:
+        raise typer.BadParameter("a run begins with a finished model or learns from a larger one", param_hint="--start")
+    finished, larger = Start(start) if start else None, Teacher(teacher) if teacher else None
+    # The same pictures stay held out, or they would be validated on by a network that knows them.
     if finished:
-        # The same pictures stay held out, or they would be validated on by a network that knows them.
         validation = finished.about.get("validation_split", validation)
+    if larger:
+        validation = larger.plan.validation_split
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
+    settings = {}
+    if width != 1:
+        stem, *widths = scaled_widths((Plan.stem, *Plan.widths), width)
+        settings = {**(WIDE if width > 1 else {}), "stem": stem, "widths": tuple(widths)}
+    settings |= SECOND_TRAINING | finished.settings if finished else {}
+    settings |= TAUGHT | larger.settings if larger else {}
     plan = Plan(
         steps=epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
-        warmup=min(2 * per_epoch, 400), validation_split=validation, dtype=choose_precision(dtype),
-        **(SECOND_TRAINING | finished.settings if finished else {}),
+        warmup=min(2 * per_epoch, 400), dtype=choose_precision(dtype), **{"validation_split": validation} | settings,
     )  # fmt: skip
     if decay_from is not None and decay_from >= plan.steps:
         raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")
     try:
-        run = Run(run_dir, images, labels, plan, finished)
+        run = Run(run_dir, images, labels, plan, finished, larger)
     except ValueError as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{error}; give another --run-dir, or the settings it was started with") from error
     if run.step:
         typer.echo(f"Going on after step {run.step:,} of {plan.steps:,}.")
-    run.train(save_every=min(per_epoch, 100), log_every=per_epoch)
+    workers = workers_by_default() if workers is None else workers
+    run.train(save_every=save_every or min(per_epoch, 100), log_every=per_epoch, workers=workers)
     for line in finish(run, dataset, out or run_dir):
         typer.echo(line)

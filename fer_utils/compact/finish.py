@@ -83,7 +83,7 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "seed": plan.seed, "steps": plan.steps, "batch_size": plan.batch_size, "learning_rate": plan.learning_rate,
         "decay_from": plan.whole_from - 1, "weight_decay": plan.weight_decay, "dtype": plan.dtype,
         "window": plan.window, "validation_split": plan.validation_split, "label_smoothing": LABEL_SMOOTHING,
-        "norm_momentum": NORM_MOMENTUM, "start": plan.start, "trust": plan.trust,
+        "norm_momentum": NORM_MOMENTUM, "start": plan.start, "teacher": plan.teacher, "trust": plan.trust,
         "distortion": dataclasses.asdict(Distortion(**plan.distortion)),
         "temperature": temperature, "calibration": calibration,
         "processor": platform.processor() or platform.machine(), **about["network"],

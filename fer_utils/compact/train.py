@@ -2,16 +2,18 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from fer_utils.compact.augment import Distortion, training_batch
+from fer_utils.compact.augment import ChangedFaces, Distortion
 from fer_utils.compact.normalisation import FusedBatchNormalization
 from fer_utils.dataset import split_validation
+from fer_utils.errors import UserError
 from fer_utils.evaluation import predict
 from fer_utils.labels import EMOTIONS, IMAGE_SIZE
-from fer_utils.longrun import LongRun
+from fer_utils.longrun import LongRun, fingerprint, load_weights
 from fer_utils.longrun import Plan as LongPlan
 from fer_utils.models import compact_cnn
 
@@ -24,6 +26,11 @@ SECOND_TRAINING = {
     "learning_rate": 1.5e-3, "weight_decay": 0.1, "trust": 0.6,
     "distortion": {"rotation": 20.0, "mixup": 0.4, "mixed": 0.7},
 }  # fmt: skip
+# A large network learns by heart all the sooner, and a student learns its teacher's answers to any picture, so both
+# are shown pictures that are changed more.
+CHANGED_MORE = {"rotation": 20.0, "mixup": 0.4, "mixed": 0.7}
+TAUGHT = {"trust": 0.75, "distortion": CHANGED_MORE}
+WIDE = {"weight_decay": 0.1, "distortion": CHANGED_MORE}
 
 
 @dataclasses.dataclass
@@ -36,8 +43,9 @@ class Plan(LongPlan):
     "Fixing the train-test resolution discrepancy", arXiv:1906.06423); a third of the operations is saved as well.
     `validation_split` is the part of Training that is not learned from: temperature and choices come from it;
     `split_seed` draws it (None: `seed` does). `start` is the fingerprint of the finished model that the run begins
-    with, None for a run from fresh weights, and `trust` the share of that model's answers in the targets. `distortion`
-    holds what differs from the defaults of `augment.Distortion`.
+    with, None for a run from fresh weights; `teacher` the one of a network that answers while this one learns, None
+    without; `trust` the share of either's answers in the targets. `distortion` holds what differs from the defaults of
+    `augment.Distortion`.
     """
 
     steps: int = 13_000
@@ -54,6 +62,7 @@ class Plan(LongPlan):
     validation_split: float = 0.05
     split_seed: int | None = None
     start: str | None = None
+    teacher: str | None = None
     trust: float = 0.0
     distortion: dict = dataclasses.field(default_factory=dict)
 
@@ -68,6 +77,43 @@ class Plan(LongPlan):
         return (int(0.6 * self.steps) if self.decay_from is None else self.decay_from) + 1
 
 
+class Teacher:
+    """A finished run of a larger network, whose answers a smaller one learns.
+
+    It answers to the very picture that the student is shown, changed and blended as it is: then its answers are good
+    for as long as the student learns (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and
+    consistent", arXiv:2106.05237).
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        UserError: if no run was finished there.
+    """
+
+    def __init__(self, folder):
+        path = Path(folder) / "weights.npz"
+        try:
+            self.plan, self.weights = load_weights(path, Plan)
+        except ValueError as error:
+            raise UserError(f"no finished run to learn from: {error}") from error
+        self.fingerprint = fingerprint(path)
+
+    @property
+    def settings(self):
+        """What a student's plan takes from the teacher: the division into learned from and held out."""
+        plan = self.plan
+        split_seed = plan.seed if plan.split_seed is None else plan.split_seed
+        return {"teacher": self.fingerprint, "split_seed": split_seed, "validation_split": plan.validation_split}
+
+    def network(self):
+        """Build the network, for faces of any size."""
+        network = self.plan.network(image_size=None)
+        network.set_weights(self.weights)
+        network.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+        return network
+
+
 class Run(LongRun):
     """A training run of the compact model; the loss is the cross-entropy against smoothed labels.
 
@@ -77,13 +123,14 @@ class Run(LongRun):
         labels: integers (n,) in 0..6.
         plan: the settings.
         start: the `start.Start` that the plan names.
+        teacher: the `Teacher` that the plan names.
 
     Raises:
         ValueError: if the folder holds a run with other settings.
         UserError: if there are too few images to set a validation part aside.
     """
 
-    def __init__(self, folder, images, labels, plan, start=None):
+    def __init__(self, folder, images, labels, plan, start=None, teacher=None):
         split_seed = plan.seed if plan.split_seed is None else plan.split_seed
         learned, held = split_validation(images, labels, plan.validation_split, split_seed)
         self.images, self.labels = images[learned], np.asarray(labels)[learned]
@@ -91,8 +138,12 @@ class Run(LongRun):
         self.targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.labels]
         keras.config.set_dtype_policy(plan.dtype)
         super().__init__(folder, plan, lambda: self._build(plan, start))
+        self.teacher = teacher.network() if teacher else None
         if start:
             self.targets += plan.trust * (start.answers(self.images, self.folder) - self.targets)
+        self.make_batch = ChangedFaces(
+            self.images, self.targets, plan.seed, plan.batch_size, Distortion(**plan.distortion)
+        )
         # Scored with the averaged weights, which are what the run is for.
         self.averaged = plan.network()
 
@@ -103,25 +154,24 @@ class Run(LongRun):
             model.set_weights(start.weights_for(plan.network(), self.images))
         model.compile(
             keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.0 if plan.teacher else LABEL_SMOOTHING),
             # XLA multiplies the time of a step on a CPU.
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
         return model
 
-    def batch(self, generator):
-        """Return (faces, probabilities) of one training step.
+    def batch_arguments(self, step):
+        """Return the step and the height and width in pixels of what the network is shown in it."""
+        return step, IMAGE_SIZE if step >= self.plan.whole_from else self.plan.window
 
-        Every face comes once an epoch: the order of an epoch depends on the seed and the epoch alone.
-        """
-        size = self.plan.batch_size
-        per_epoch = max(1, len(self.images) // size)
-        epoch, position = divmod(self.step - 1, per_epoch)
-        order = np.random.default_rng([self.plan.seed, epoch, 1]).permutation(len(self.images))
-        chosen = order[position * size : (position + 1) * size]
-        window = IMAGE_SIZE if self.step >= self.plan.whole_from else self.plan.window
-        distortion = Distortion(**self.plan.distortion)
-        return training_batch(self.images[chosen], self.targets[chosen], window, generator, distortion)
+    def completed(self, faces, targets):
+        """Return the faces, and with a teacher the targets moved towards its answers."""
+        if self.teacher is None:
+            return faces, targets
+        # The labels are smoothed, as the loss does without a teacher; its answers are smooth already.
+        targets = targets + LABEL_SMOOTHING * (1 / len(EMOTIONS) - targets)
+        answers = np.asarray(self.teacher.predict_on_batch(faces), np.float32)
+        return faces, targets + self.plan.trust * (answers - targets)
 
     def measure(self):
         """Return the accuracy of the averaged weights on the validation part."""

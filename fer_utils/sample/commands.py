@@ -38,6 +38,14 @@ def train(
     batch_size: Annotated[int, typer.Option(min=2, help="Faces in a training step.")] = 96,
     learning_rate: Annotated[float, typer.Option(min=1e-6, help="Highest learning rate of AdamW.")] = 8e-4,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+    width: Annotated[
+        float, typer.Option(min=0.1, help="Factor on the network's channels; a GPU can do with 1.5 or 2.")
+    ] = 1.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that prepare faces; by default 4 with more than 8 processors, else 0."),
+    ] = None,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
     dtype: Annotated[
         str, typer.Option(help="Keras dtype policy; mixed_bfloat16 is faster on processors that have avx512_bf16.")
     ] = "float32",
@@ -54,14 +62,18 @@ def train(
         raise typer.BadParameter(f"{decay_from} is not before the last step, {steps}", param_hint="--decay-from")
     [(images, labels)] = _real_faces(data, ["Training"])
 
+    from fer_utils.batches_ahead import workers_by_default
     from fer_utils.longrun import fingerprint
+    from fer_utils.models import scaled_widths
     from fer_utils.sample.train import Plan, Run
 
+    workers = workers_by_default() if workers is None else workers
     plan = Plan(
-        steps=steps, decay_from=decay_from, seed=seed, batch_size=batch_size, learning_rate=learning_rate, dtype=dtype
-    )
+        steps=steps, decay_from=decay_from, seed=seed, batch_size=batch_size, learning_rate=learning_rate, dtype=dtype,
+        widths=scaled_widths(Plan.widths, width),
+    )  # fmt: skip
     try:
-        weights = Run(run_dir, images, labels, plan).train(save_every=100)
+        weights = Run(run_dir, images, labels, plan).train(save_every=save_every, workers=workers)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--run-dir") from error
     typer.echo(f"{weights}  sha256 {fingerprint(weights)}")
@@ -75,7 +87,7 @@ def draw(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the faces and of the planted defects.")] = 1,
     train_size: Annotated[int, typer.Option(min=200, help="Training images, planted copies included.")] = 2800,
     test_size: Annotated[int, typer.Option(min=100, help="Test images, an even number.")] = 700,
-    steps: Annotated[int, typer.Option(min=2, help="Steps of the sampler.")] = 10,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of the sampler.")] = 16,
     guidance: Annotated[
         float | None,
         typer.Option(min=0.1, help="How strongly the expression is pressed upon a face; by default set per class."),
@@ -91,7 +103,7 @@ def draw(
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.05, max=1.0, help="Part of the faces that is kept; the most broken ones go.")
-    ] = 0.55,
+    ] = 0.66,
 ):
     """Draw faces, weed out the broken ones and those too close to a real face, and build the sample's archive.
 

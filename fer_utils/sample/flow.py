@@ -8,8 +8,10 @@ to time 1 draws a face.
 
 import numpy as np
 
-from fer_utils.labels import IMAGE_SIZE
-from fer_utils.sample.network import NO_CLASS
+from fer_utils.labels import EMOTIONS, IMAGE_SIZE
+
+NO_CLASS = len(EMOTIONS)
+"""The class number that stands for "any expression": labels dropped in training, and guidance's second opinion."""
 
 
 def to_network_range(images):
@@ -61,6 +63,26 @@ def training_batch(images, labels, probabilities, size, generator, label_dropout
     classes = np.where(generator.random(size) < label_dropout, NO_CLASS, labels[chosen]).astype("int32")
     mix = times[:, None, None, None]
     return ((1.0 - mix) * noise + mix * faces, times, classes), faces - noise
+
+
+class NoisyFaces:
+    """Makes the batch of a step: (inputs, velocity), see `training_batch`.
+
+    Args:
+        images: uint8 (n, 48, 48).
+        labels: integers (n,) in 0..6.
+        seed: with the step it decides everything random.
+        batch_size: faces in a batch.
+    """
+
+    def __init__(self, images, labels, seed, batch_size):
+        self.images, self.labels, self.seed, self.batch_size = images, labels, seed, batch_size
+        self.probabilities = class_balanced_probabilities(labels)
+
+    def __call__(self, step):
+        generator = np.random.default_rng([self.seed, step])
+        inputs, velocity = training_batch(self.images, self.labels, self.probabilities, self.batch_size, generator)
+        return list(inputs), velocity
 
 
 def time_grid(steps):

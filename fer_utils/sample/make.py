@@ -11,11 +11,15 @@ from fer_utils.sample.draw import AUTOGUIDANCE, GUIDANCE, GUIDED, STEPS, draw_fa
 from fer_utils.sample.screen import screen
 from fer_utils.sample.train import EARLY_NAME, load_weights
 
-SHARE = 0.55
+SHARE = 0.66
 """Part of the drawn faces of each class that is kept; the most broken ones go."""
 
-MARGIN = 1.06
+MARGIN = 1.13
 """How many more faces are drawn than `share` asks for, because the rules about real faces remove a few as well."""
+
+DISGUST_MARGIN = 4.0
+"""The same for disgust: with few real images to learn from, many a face is learned by heart, and the rule against that
+is stricter."""
 
 
 def faces_needed(train_size, test_size):
@@ -61,7 +65,9 @@ def draw_candidates(
     early = Path(early or Path(weights).with_name(EARLY_NAME)) if autoguidance > 1 else None
     if early and not early.is_file():
         raise ValueError(f"{early} is missing; name the weights kept early with --early, or use --autoguidance 1")
-    counts = np.ceil(faces_needed(train_size, test_size) / share * MARGIN).astype("int64") + 2
+    margins = np.full(len(EMOTIONS), MARGIN)
+    margins[EMOTIONS.index("disgust")] = DISGUST_MARGIN
+    counts = np.ceil(faces_needed(train_size, test_size) / share * margins).astype("int64") + 2
     images, labels = draw_faces(
         load_generator(weights),
         counts,

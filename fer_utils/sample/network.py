@@ -11,10 +11,8 @@ import math
 import keras
 from keras import layers, ops
 
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE
-
-NO_CLASS = len(EMOTIONS)
-"""The class number that stands for "any expression": labels dropped in training, and guidance's second opinion."""
+from fer_utils.labels import IMAGE_SIZE
+from fer_utils.sample.flow import NO_CLASS
 
 WIDTHS = (64, 96, 144)
 """Channels at 24x24, 12x12 and 6x6."""

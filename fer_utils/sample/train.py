@@ -8,7 +8,7 @@ import numpy as np
 from fer_utils.longrun import LongRun, save_weights
 from fer_utils.longrun import Plan as LongPlan
 from fer_utils.longrun import load_weights as load_any_weights
-from fer_utils.sample.flow import class_balanced_probabilities, training_batch
+from fer_utils.sample.flow import NoisyFaces
 from fer_utils.sample.network import WIDTHS, build_network
 
 EARLY_NAME = "early.npz"
@@ -61,7 +61,7 @@ class Run(LongRun):
     def __init__(self, folder, images, labels, plan):
         keep = usable_images(images)
         self.images, self.labels = images[keep], np.asarray(labels)[keep]
-        self.probabilities = class_balanced_probabilities(self.labels)
+        self.make_batch = NoisyFaces(self.images, self.labels, plan.seed, plan.batch_size)
         super().__init__(folder, plan, lambda: self._build(plan))
 
     @staticmethod
@@ -84,7 +84,3 @@ class Run(LongRun):
         if self.step >= EARLY * self.plan.steps and not early.exists():
             save_weights(early, self.average.weights, self.plan)
 
-    def batch(self, generator):
-        """Return (inputs, velocity) of one training step, drawn with `generator`."""
-        inputs, velocity = training_batch(self.images, self.labels, self.probabilities, self.plan.batch_size, generator)
-        return list(inputs), velocity

@@ -71,8 +71,8 @@ def test_every_face_comes_once_an_epoch_in_a_window_first_and_whole_at_last(tmp_
     run = train.Run(tmp_path, *tiny_data, plan())
     seen, sizes = [], []
     per_epoch = len(run.images) // 8
-    for run.step in range(1, per_epoch + 1):
-        x, targets = run.batch(np.random.default_rng(0))
+    for step in range(1, per_epoch + 1):
+        x, targets = run.make_batch(*run.batch_arguments(step))
         sizes.append(x.shape[1])
         seen.append(targets.sum())
     assert sizes[:3] == [40, 40, 40] and set(sizes[3:]) == {48}
@@ -124,6 +124,42 @@ def test_a_second_training_begins_where_the_first_ended_and_learns_from_its_answ
     soft = start.answers(runs[0].images, tmp_path / "a")
     assert np.allclose(runs[0].targets, 0.5 * soft + 0.5 * np.eye(7)[runs[0].labels], atol=1e-5)
     assert runs[1].targets.max() == 1 and runs[1].targets.sum() == len(runs[1].labels)
+
+
+def test_a_student_learns_its_teachers_answers_to_the_very_pictures_it_is_shown(tmp_path):
+    from fer_utils.compact.train import LABEL_SMOOTHING, Plan, Run, Teacher
+
+    arguments = ["train", "compact", "--data", "sample", "--limit", "150", "--batch-size", "50", "--dtype", "float32"]
+    runner = CliRunner()
+    folder, held = tmp_path / "teacher", ("--validation", "0.3")
+    first = runner.invoke(
+        app, [*arguments, "--epochs", "8", "--width", "0.5", *held, "--seed", "3", "--run-dir", str(folder)]
+    )
+    assert first.exit_code == 0, first.output
+    second = runner.invoke(
+        app, [*arguments, "--epochs", "1", "--teacher", str(folder), "--run-dir", str(tmp_path / "student")]
+    )
+    assert second.exit_code == 0, second.output
+    settings = json.loads((tmp_path / "student" / "metrics.json").read_text())["settings"]
+    teacher = Teacher(folder)
+    assert settings["teacher"] == teacher.fingerprint and settings["trust"] > 0 and settings["widths"] == [48, 96, 192]
+    assert teacher.plan.stem == 16 and teacher.plan.widths == [24, 48, 96]
+    images, labels = load_dataset("sample", progress=False).subset("Training")
+    plan = Plan(batch_size=20, steps=4, trust=0.5, **teacher.settings)
+    run = Run(tmp_path / "run", images[:300], labels[:300], plan, teacher=teacher)
+    alone = Run(tmp_path / "alone", images[:300], labels[:300], Plan(seed=3, validation_split=0.3))
+    # The teacher's held-out pictures stay held out, though the seed is another.
+    assert np.array_equal(run.validation[0], alone.validation[0])
+    x, targets = run.make_batch(*run.batch_arguments(1))
+    _, mixed = run.completed(x, targets)
+    smooth = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / 7
+    assert np.allclose(mixed, 0.5 * smooth + 0.5 * teacher.network().predict_on_batch(x), atol=1e-4)
+
+
+def test_a_teacher_that_was_never_trained_is_one_clear_line(tmp_path):
+    arguments = ["train", "compact", "--data", "sample", "--limit", "50", "--run-dir", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, [*arguments, "--teacher", str(tmp_path / "nothing")])
+    assert result.exit_code != 0 and "no finished run to learn from" in str(result.exception)
 
 
 def test_a_start_that_is_no_model_is_one_clear_line(tmp_path):

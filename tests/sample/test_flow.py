@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fer_utils.sample.flow import (
+    NO_CLASS,
     class_balanced_probabilities,
     integrate,
     starting_noise,
@@ -12,7 +13,6 @@ from fer_utils.sample.flow import (
     to_network_range,
     training_batch,
 )
-from fer_utils.sample.network import NO_CLASS
 
 
 def test_grey_values_survive_the_way_into_the_network_and_back():

@@ -9,6 +9,7 @@ from fer_utils.faces import FaceFinder
 from fer_utils.sample.screen import (
     closeness_limit,
     face_likeness,
+    loneliness,
     near_pairs,
     nearest,
     pixel_vectors,
@@ -46,7 +47,13 @@ def test_the_later_of_a_close_pair_is_named(pictures):
     assert near_pairs(images, 0.1).tolist() == [5, 6]
 
 
-def test_copies_pairs_and_the_least_typical_go(pictures, monkeypatch):
+@pytest.fixture
+def nothing_by_heart(monkeypatch):
+    """Halves of real pictures, as some tests take them, are what the rule against faces learned by heart finds."""
+    monkeypatch.setattr("fer_utils.sample.screen.loneliness", lambda images, *others: np.ones(len(images)))
+
+
+def test_copies_pairs_and_the_least_typical_go(pictures, monkeypatch, nothing_by_heart):
     monkeypatch.setattr("fer_utils.sample.screen.face_likeness", lambda images: np.zeros(len(images)))
     training = pictures[20:60]
     # Half of every real picture is kept: far from a copy, yet with familiar shapes.
@@ -71,7 +78,7 @@ def test_copies_pairs_and_the_least_typical_go(pictures, monkeypatch):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_what_the_search_for_near_duplicates_would_find_goes_too(pictures, monkeypatch, mirrored):
+def test_what_the_search_for_near_duplicates_would_find_goes_too(pictures, monkeypatch, nothing_by_heart, mirrored):
     monkeypatch.setattr("fer_utils.sample.screen.face_likeness", lambda images: np.zeros(len(images)))
     training = pictures[20:60]
     moved = np.roll(pictures[3], 1, axis=1)[None]
@@ -83,13 +90,37 @@ def test_what_the_search_for_near_duplicates_would_find_goes_too(pictures, monke
     assert result.counts["near-identical to another"] == 1 and 8 not in result.kept
 
 
+def test_a_face_learned_by_heart_is_alone_with_its_pattern_though_far_from_a_copy(pictures):
+    training, other = pictures[20:60], pictures[60:70]
+    # The pattern in another light, with as much of another picture as a fixed distance lets pass.
+    repeated = np.clip(0.6 * training[:10] + 0.4 * pictures[:10], 0, 255).astype("uint8")[:, :, ::-1]
+    for describe in (pixel_vectors, shape_vectors):
+        assert nearest(repeated, training, describe)[0].min() > 0.2
+    ratios = loneliness(np.concatenate([repeated, other]), training, pixel_vectors)
+    assert ratios[:10].max() < 0.8 < ratios[10:].min()
+    # A copy of the pattern among the real pictures does not hide it.
+    twice = loneliness(repeated, np.concatenate([training, training]), pixel_vectors)
+    assert np.allclose(twice, ratios[:10], atol=1e-5)
+
+
+def test_faces_learned_by_heart_go_and_of_disgust_more(pictures, monkeypatch):
+    monkeypatch.setattr("fer_utils.sample.screen.face_likeness", lambda images: np.zeros(len(images)))
+    ratios = np.array([0.85, 0.9, 0.95] * 2)
+    monkeypatch.setattr("fer_utils.sample.screen.loneliness", lambda images, *others: ratios)
+    labels = np.array([3, 3, 3, 1, 1, 1])
+    noise = np.random.default_rng(1).normal(0, 8, (10, 48, 48))
+    public = np.clip(pictures[20:30] + noise, 0, 255).astype("uint8")
+    result = screen(pictures[:6], labels, pictures[20:60], public, share=1.0)
+    assert sorted(result.kept.tolist()) == [1, 2, 5] and result.counts["learned by heart"] == 3
+
+
 def test_a_shifted_real_picture_is_more_typical_than_an_unknown_one(pictures):
     shifted = np.roll(pictures[:5], 1, axis=2)
     scores = typicality(np.concatenate([shifted, pictures[70:75]]), pictures[:60], neighbours=1)
     assert scores[:5].min() > scores[5:].max()
 
 
-def test_what_a_face_detector_does_not_take_for_a_face_goes(pictures, monkeypatch):
+def test_what_a_face_detector_does_not_take_for_a_face_goes(pictures, monkeypatch, nothing_by_heart):
     """Each face counts by the worse of its two ranks, so typical shapes alone do not save it."""
     training, noise = pictures[20:60], np.random.default_rng(1).normal(0, 25, (10, 48, 48))
     generated = np.concatenate([training[:10, :, :30], pictures[:10, :, 30:]], axis=2)

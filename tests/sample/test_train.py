@@ -55,7 +55,7 @@ def test_the_weights_are_kept_once_more_early_in_the_run(tmp_path, toy_faces, to
     again = Run(tmp_path / "again", *toy_faces, toy_plan(steps=10))
     for _ in range(2):
         again.train_step()
-    # Updated every four steps, the average is still that of the beginning.
+    # Updated every 16 steps, the average is still that of the beginning.
     assert all(np.allclose(one, other, atol=1e-3) for one, other in zip(kept, again.average.weights, strict=True))
     assert not all(np.allclose(one, other, atol=1e-3) for one, other in zip(kept, final, strict=True))
 
