@@ -197,10 +197,15 @@ def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
     }  # fmt: skip
 
 
+def macro_f1_range(result: dict) -> tuple[float, float]:
+    """Return the 95 % interval of a score's macro-F1; records older than this figure have it in their matrix."""
+    return tuple(result.get("macro_f1_ci95") or macro_f1_interval(np.array(result["confusion_matrix"])))
+
+
 def describe(result: dict) -> str:
     """Return a score as one line: the part, accuracy and macro-F1 with their 95 % intervals, and n."""
     low, high = result["accuracy_ci95"]
-    least, most = result.get("macro_f1_ci95") or macro_f1_interval(np.array(result["confusion_matrix"]))
+    least, most = macro_f1_range(result)
     return (
         f"{result['split']}: accuracy {result['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
         f"n = {result['n']:,}), macro-F1 {result['macro_f1']:.3f} ({least:.3f} to {most:.3f})"

@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 
 from fer_utils.errors import UserError
+from fer_utils.evaluation import macro_f1_range
 from fer_utils.paths import project_root
 
 BEGIN, END = "<!-- results: begin, written by `fer results` -->", "<!-- results: end -->"
@@ -167,8 +168,8 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
 def table(records: list[dict], split: str = "PublicTest") -> str:
     """Return the recorded runs as a Markdown table: one row a run, and one for each model that has none yet."""
     lines = [
-        f"| model | {split}: accuracy (95 % interval), n | macro-F1 | validation | training | epochs, minutes, on | "
-        "original project says |",
+        f"| model | {split}: accuracy (95 % interval), n | macro-F1 (95 % interval) | validation | training | "
+        "epochs, minutes, on | original project says |",
         "|---|---|---|---|---|---|---|",
     ]
     for model, title in SERIES.items():
@@ -199,23 +200,28 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
         weights += ", second training"
     elif record["settings"].get("trust"):
         weights += ", taught by a larger network"
+    least, most = macro_f1_range(score)
     other = [
         f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))
     ]
     return (
         f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** "
-        f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} | {other[0]} | {other[1]} | "
+        f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | "
+        f"{other[0]} | {other[1]} | "
         f"{record['epochs']}, {record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
     )
 
 
 def model_card_figures(record: dict, split: str = "PublicTest") -> str:
     """Return the figures of the compact model's card as Markdown: scores by part, classes of `split`, calibration."""
-    lines = ["| part | n | accuracy (95 % interval) | macro-F1 | balanced accuracy |", "|---|---|---|---|---|"]
+    lines = ["| part | n | accuracy (95 % interval) | macro-F1 (95 % interval) | balanced accuracy |"]
+    lines.append("|---|---|---|---|---|")
     for name, score in record["scores"].items():
         low, high = score["accuracy_ci95"]
+        least, most = macro_f1_range(score)
         lines.append(
-            f"| {name} | {score['n']:,} | {score['accuracy']:.1%} ({low:.1%}–{high:.1%}) | {score['macro_f1']:.3f} | "
+            f"| {name} | {score['n']:,} | {score['accuracy']:.1%} ({low:.1%}–{high:.1%}) | "
+            f"{score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | "
             f"{score['balanced_accuracy']:.1%} |"
         )
     lines += ["", f"| {split}, by class | precision | recall | F1 | n |", "|---|---|---|---|---|"]

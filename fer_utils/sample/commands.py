@@ -54,7 +54,8 @@ def train(
 
     Stop it whenever you like: it is saved every 100 steps, and the same command goes on where it stopped. On two
     cores with bfloat16 instructions 5,000 steps take an hour to an hour and a half. The steps may also be changed while
-    it runs, in RUN_DIR/plan.json. The weights to draw from are RUN_DIR/weights.npz and RUN_DIR/early.npz.
+    it runs, in RUN_DIR/plan.json. A GPU does as many in minutes, and a wider network too (--width). The weights to draw
+    from are RUN_DIR/weights.npz and RUN_DIR/early.npz.
     """
     if dtype not in ("float32", "mixed_bfloat16", "mixed_float16"):
         raise typer.BadParameter(f"{dtype} is not float32, mixed_bfloat16 or mixed_float16", param_hint="--dtype")
@@ -115,7 +116,7 @@ def draw(
     from fer_utils.faces import FaceFinder
 
     try:
-        # Needed only after the drawing, which takes a quarter of an hour.
+        # Needed only after the drawing, which takes the better part of an hour.
         FaceFinder().load()
     except UserError as error:
         raise typer.BadParameter(str(error), param_hint="the rule about broken faces") from error

@@ -8,10 +8,10 @@ from fer_utils.labels import EMOTIONS
 from fer_utils.sample.flow import integrate, starting_noise, to_grey
 from fer_utils.sample.train import load_weights
 
-GUIDANCE = (1.09, 1.04, 1.31, 1.08, 1.04, 1.45, 1.37)
+GUIDANCE = (1.35, 1.04, 1.31, 1.08, 1.45, 1.45, 1.2)
 """Strength of guidance per class, in the order of `EMOTIONS`: read off a table like that of
-`python -m benchmarks.sample_guidance`, so that a classifier trained on real faces names those of each class about as
-often as real ones, before any is weeded out. All lie near 1: a network that learned long enough needs little."""
+`python -m benchmarks.sample_guidance`, so that a classifier trained on real faces names the screened ones of each class
+about as often as real ones. All lie near 1: a network that learned for long enough needs little guidance."""
 
 AUTOGUIDANCE = 2.2
 """How strongly faces are pushed away from those of the early network: see `flow.integrate`."""
