@@ -229,7 +229,8 @@ class LongRun:
         loss = float(self.model.train_on_batch(*self.completed(inputs, targets)))
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss} in step {self.step}")
-        if self.step % self.average.every == 0:
+        # At the end as well: a run that is shorter than that would be judged by the weights it began with.
+        if self.step % self.average.every == 0 or self.step == self.plan.steps:
             self.average.update(self.model.get_weights(), self.step)
         return loss
 

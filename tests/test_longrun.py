@@ -66,3 +66,11 @@ def test_a_plan_is_read_again_once_it_is_whole(run):
         warnings.simplefilter("ignore")
         run.train(save_every=2, show_progress=False)
     assert run.step == 8
+
+
+def test_a_short_run_ends_with_averaged_weights_of_its_own(run):
+    before = [weight.copy() for weight in run.average.weights]
+    run.train(show_progress=False)
+    assert run.plan.steps < run.average.every
+    assert all(np.allclose(one, other) for one, other in zip(run.average.weights, run.model.get_weights(), strict=True))
+    assert not np.allclose(run.average.weights[0], before[0])

@@ -62,8 +62,8 @@ def compact(
 
     Stop it whenever you like: it is saved every 100 steps, and the same command goes on where it stopped. Sixty epochs
     take about an hour and a half on two cores with bfloat16 instructions. The number of steps may also be changed
-    while it runs, in RUN_DIR/plan.json. A network learns more from a larger one's answers than from the labels: train
-    that with --width, then name its folder with --teacher.
+    while it runs, in RUN_DIR/plan.json. To learn from a larger network's answers, train that one with --width first and
+    name its folder with --teacher.
     """
     from fer_utils.dataset import load_dataset, subsample
 
@@ -86,6 +86,8 @@ def compact(
 
     if start and teacher:
         raise typer.BadParameter("a run begins with a finished model or learns from a larger one", param_hint="--start")
+    if start and width != 1:
+        raise typer.BadParameter("the finished model has its own width", param_hint="--width")
     finished, larger = Start(start) if start else None, Teacher(teacher) if teacher else None
     # The same pictures stay held out, or they would be validated on by a network that knows them.
     if finished:

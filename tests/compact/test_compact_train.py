@@ -162,6 +162,13 @@ def test_a_teacher_that_was_never_trained_is_one_clear_line(tmp_path):
     assert result.exit_code != 0 and "no finished run to learn from" in str(result.exception)
 
 
+@pytest.mark.parametrize("other", [("--width", "2"), ("--teacher", "runs/teacher")])
+def test_a_finished_model_to_begin_with_has_its_own_size_and_no_teacher(tmp_path, other):
+    arguments = ["train", "compact", "--data", "sample", "--run-dir", str(tmp_path), "--start", "shipped"]
+    result = CliRunner().invoke(app, [*arguments, *other])
+    assert result.exit_code == 2 and "Invalid value" in result.output
+
+
 def test_a_start_that_is_no_model_is_one_clear_line(tmp_path):
     arguments = ["train", "compact", "--data", "sample", "--limit", "50", "--run-dir", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*arguments, "--start", str(tmp_path / "nothing")])
