@@ -120,14 +120,19 @@ def loneliness(queries, references, describe, neighbours=7, chunk=500):
         chunk: queries at once; it bounds the memory, not the result.
     """
     _, first = np.unique(references.reshape(len(references), -1), axis=0, return_index=True)
-    straight, mirrored, stored = describe(queries), describe(queries[:, :, ::-1]), describe(references[first])
-    ratios = []
-    for start in tqdm(range(0, len(queries), chunk), "next real faces", delay=2, leave=False):
+    similar = np.sort(_most_similar(queries, references[first], describe, neighbours + 1, chunk, "next real faces"))
+    distances = np.sqrt(np.maximum(2.0 - 2.0 * similar, 0.0))
+    return distances[:, -1] / np.maximum(distances[:, :-1].mean(axis=1), 1e-6)
+
+
+def _most_similar(queries, references, describe, count, chunk, title):
+    """Return the `count` largest cosine similarities of each query, in either direction, to references, in no order."""
+    straight, mirrored, stored = describe(queries), describe(queries[:, :, ::-1]), describe(references)
+    largest = []
+    for start in tqdm(range(0, len(queries), chunk), title, delay=2, leave=False):
         similar = np.maximum(*[part[start : start + chunk] @ stored.T for part in (straight, mirrored)])
-        best = -np.sort(np.partition(-similar, neighbours, axis=1)[:, : neighbours + 1], axis=1)
-        distances = np.sqrt(np.maximum(2.0 - 2.0 * best, 0.0))
-        ratios.append(distances[:, 0] / np.maximum(distances[:, 1:].mean(axis=1), 1e-6))
-    return np.concatenate(ratios).astype("float32")
+        largest.append(np.partition(similar, -count, axis=1)[:, -count:])
+    return np.concatenate(largest)
 
 
 def near_pairs(images, limit, describe=pixel_vectors, chunk=1000):
@@ -156,12 +161,7 @@ def typicality(images, training, neighbours=5, chunk=500):
         neighbours: how many nearest images count.
         chunk: images at once; it bounds the memory, not the result.
     """
-    straight, mirrored, stored = shape_vectors(images), shape_vectors(images[:, :, ::-1]), shape_vectors(training)
-    scores = []
-    for start in tqdm(range(0, len(images), chunk), "typicality", delay=2, leave=False):
-        similar = np.maximum(*[part[start : start + chunk] @ stored.T for part in (straight, mirrored)])
-        scores.append(np.partition(similar, -neighbours, axis=1)[:, -neighbours:].mean(axis=1))
-    return np.concatenate(scores)
+    return _most_similar(images, training, shape_vectors, neighbours, chunk, "typicality").mean(axis=1)
 
 
 def face_likeness(images):
