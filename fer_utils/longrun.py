@@ -67,9 +67,15 @@ class PowerAverage:
         self.weights = [np.array(weight, "float32") for weight in weights]
         self.power, self.every = power, every
 
+    def keep(self, step, is_last=False):
+        """Return the share of the average that step `step` leaves, 1 if it does not touch it; the last always does."""
+        if step % self.every and not is_last:
+            return 1.0
+        return max(0.0, 1.0 - self.every / step) ** (self.power + 1.0)
+
     def update(self, weights, step):
         """Move the average towards `weights`, the list of arrays after `step` training steps."""
-        keep = max(0.0, 1.0 - self.every / step) ** (self.power + 1.0)
+        keep = self.keep(step, is_last=True)
         for average, weight in zip(self.weights, weights, strict=True):
             average *= keep
             average += (1.0 - keep) * np.asarray(weight, "float32")
@@ -166,9 +172,11 @@ class LongRun:
         if not path.exists():
             return
         stored = json.loads(path.read_text())
+        # A setting that was not there yet when the run began has the value that it had without being one.
+        stored = json.loads(json.dumps(dataclasses.asdict(type(self.plan)()))) | stored
         for name, value in json.loads(json.dumps(dataclasses.asdict(self.plan))).items():
-            if name not in ("steps", "decay_from") and stored.get(name) != value:
-                raise ValueError(f"the run in {self.folder} was started with {name}={stored.get(name)}, not {value}")
+            if name not in ("steps", "decay_from") and stored[name] != value:
+                raise ValueError(f"the run in {self.folder} was started with {name}={stored[name]}, not {value}")
 
     def _write_plan(self):
         text = json.dumps(dataclasses.asdict(self.plan), indent=1) + "\n"
@@ -234,7 +242,7 @@ class LongRun:
             self.average.update(self.model.get_weights(), self.step)
         return loss
 
-    def train(self, save_every=200, log_every=None, show_progress=True, workers=0):
+    def train(self, save_every=200, log_every=None, show_progress=True, workers=0, device=None):
         """Train until the plan's last step, saving every `save_every` steps and at the end.
 
         Args:
@@ -243,6 +251,7 @@ class LongRun:
             show_progress: whether to show a progress bar.
             workers: processes that make the batches of the coming steps; 0 makes each in this process. It pays beside
                 a GPU, and changes nothing in what is learned.
+            device: does many steps at once instead (`fer_utils.compact.on_device.OnDevice`).
 
         Returns:
             The path of the averaged weights.
@@ -255,9 +264,16 @@ class LongRun:
         bar = tqdm(total=self.plan.steps, initial=self.step, unit="step", disable=not show_progress, mininterval=2)
         with BatchesAhead(self.make_batch, self.batch_arguments, workers) as batches:
             while self.step < self.plan.steps:
-                losses.append(self.train_step(batches))
-                bar.update()
+                if device:
+                    stops = (every * (self.step // every + 1) for every in (save_every, log_every))
+                    until = min(self.plan.steps, *stops)
+                    losses += device.advance(until)
+                else:
+                    losses.append(self.train_step(batches))
+                bar.update(self.step - bar.n)
                 last = self.step == self.plan.steps
+                if device and (last or self.step == until):
+                    device.write_back()
                 if self.step % save_every == 0 or last:
                     self.save()
                     self._read_plan()

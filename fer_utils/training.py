@@ -78,10 +78,11 @@ def train(
 ) -> TrainedRun:
     """Fit a compiled model and keep the weights that were best on the validation part.
 
-    After each epoch the model, its optimizer and the history are saved. The same call after a kernel
-    restart goes on with the next epoch; after a finished run it loads the result; with more `epochs` it
-    trains on. A call for another training starts anew and removes what the earlier one left. If the very same training
-    was done under another name in `output_dir`, its result is taken from there.
+    After each epoch the model, its optimizer and the history are saved (after several, if an epoch takes less time than
+    five times the saving). The same call after a kernel restart goes on with the next epoch; after a finished run it
+    loads the result; with more `epochs` it trains on. A call for another training starts anew and removes what the
+    earlier one left. If the very same training was done under another name in `output_dir`, its result is taken from
+    there.
 
     Two calls are for the same training if all of this is equal: images and labels, in their order; every layer with
     its settings, number format and place in the network; the weights of frozen layers; loss and optimizer with all
@@ -411,8 +412,15 @@ def _duplicate(source: Path, target: Path) -> None:
     building.unlink(missing_ok=True)
 
 
+SAVED_AT_ONCE = 0.5
+"""Seconds: what is saved faster than this is saved after every epoch."""
+
+
 def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience: int | None):
-    """Return a callback that saves the model, the best model and the history after each epoch."""
+    """Return a callback that saves the model, the best model and the history after each epoch.
+
+    Where saving takes longer than a fifth of the time since it was done last, it waits for a later epoch.
+    """
     import keras
 
     from fer_utils.augmentation import without_augmentation
@@ -421,6 +429,8 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
         def __init__(self):
             super().__init__()
             self.rows = history.to_dict("records")
+            self.waiting = None  # the best weights, if they are not saved yet
+            self.saved = self.saving_took = 0.0
 
         def on_epoch_begin(self, epoch, logs=None):
             self.started = time.perf_counter()
@@ -435,18 +445,38 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
                     )
             row = {key: float(f"{value:.6g}") for key, value in logs.items()}
             self.rows.append({**row, "seconds": round(time.perf_counter() - self.started, 3)})
-            _save_model(self.model, folder / "checkpoint.keras")
             best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
-            if best == len(self.rows) - 1:
-                self.keep_best()
-            # The history goes last: it is what says that the epoch is done.
-            _write_json(folder / "history.json", self.rows)
             if patience is not None and len(self.rows) - 1 - best >= patience:
                 self.model.stop_training = True
+            is_best = best == len(self.rows) - 1
+            if self.model.stop_training or epoch + 1 == self.params["epochs"] or self.is_worth_saving():
+                self.save(is_best)
+            elif is_best:
+                self.waiting = self.model.get_weights()
 
-        def keep_best(self):
+        def is_worth_saving(self):
+            # On a GPU an epoch of a large network may be over sooner than the network is written.
+            return self.saving_took < SAVED_AT_ONCE or time.perf_counter() - self.saved > 5 * self.saving_took
+
+        def save(self, is_best):
+            started = time.perf_counter()
+            _save_model(self.model, folder / "checkpoint.keras")
+            if is_best:
+                self.keep_best()
+            elif self.waiting is not None:
+                now = self.model.get_weights()
+                self.model.set_weights(self.waiting)
+                self.keep_best(is_saved=False)
+                self.model.set_weights(now)
+            self.waiting = None
+            # The history goes last: it is what says that the epochs are done.
+            _write_json(folder / "history.json", self.rows)
+            self.saved = time.perf_counter()
+            self.saving_took = self.saved - started
+
+        def keep_best(self, is_saved=True):
             network = without_augmentation(self.model)
-            if network is self.model:
+            if network is self.model and is_saved:
                 _duplicate(folder / "checkpoint.keras", best_file)
             else:
                 # It does nothing at prediction time, and without it any Keras can open the file.

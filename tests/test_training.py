@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 import zipfile
 
 import numpy as np
@@ -301,6 +302,32 @@ def test_best_epoch_is_kept_not_the_last(tiny_data, tiny_model, tmp_path):
     assert result.best_epoch < 8 and scores.max() > scores.iloc[-1]
     accuracy = (predict(result.model, images[105:]).argmax(axis=1) == contrary).mean()
     assert accuracy == pytest.approx(scores.max(), abs=1e-5)
+
+
+def test_where_saving_takes_longer_than_an_epoch_the_best_one_is_kept_all_the_same(
+    tiny_data, tiny_model, tmp_path, monkeypatch
+):
+    from fer_utils.evaluation import predict
+
+    saved, save = [], training._save_model
+
+    def slowly(model, path):
+        saved.append((path.name, len(json.loads(history.read_text())) if history.exists() else 0))
+        save(model, path)
+        time.sleep(2.0)
+
+    images, labels = tiny_data
+    contrary = (labels[105:] + 1) % 7
+    parts = ((images[:105], labels[:105]), (images[105:], contrary))
+    arguments = {"name": "run", "output_dir": tmp_path, "epochs": 8, "batch_size": 32}
+    history = tmp_path / "run" / "history.json"
+    monkeypatch.setattr(training, "_save_model", slowly)
+    result = training.train(tiny_model(0.002), *parts, **arguments)
+    assert 1 < result.best_epoch < 8, "a best epoch that is also the first or last is saved anyway"
+    assert [name for name, _ in saved][:3] == ["checkpoint.keras", "checkpoint.keras", "model.keras"]
+    assert saved[1][1] == 1 and len(saved_history(tmp_path)) == 8
+    accuracy = (predict(result.model, images[105:]).argmax(axis=1) == contrary).mean()
+    assert accuracy == pytest.approx(result.history["val_accuracy"].max(), abs=1e-5)
 
 
 def test_patience_stops_and_a_stopped_run_is_finished(fit, tiny_model, capsys):

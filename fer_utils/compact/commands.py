@@ -24,11 +24,18 @@ def compact(
         Path, typer.Option(help="Folder of the run; if it holds one, that run goes on.")
     ] = Path("runs/compact"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 60,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps, instead of --epochs: to repeat a run that was shortened.")
+    ] = None,
     decay_from: Annotated[
         int | None, typer.Option(min=0, help="Step from which the learning rate falls; by default the last 40 %.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     batch_size: Annotated[int, typer.Option(min=2, help="Faces in a training step.")] = 128,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=1e-6, help="AdamW's highest learning rate.  [default: 0.002; with --start 0.0015]"),
+    ] = None,
     validation: Annotated[
         float, typer.Option(min=0.01, max=0.5, help="Part of Training that is held out for choices and temperature.")
     ] = 0.05,
@@ -45,14 +52,26 @@ def compact(
         typer.Option(min=0.1, help="Factor on the network's channels; 2.5 makes a good teacher, and needs a GPU."),
     ] = 1.0,
     teacher: Annotated[
-        Path | None, typer.Option(help="Folder of a finished, larger run: learn its answers to every changed picture.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a finished, larger run, to learn its answers to every changed picture; may be repeated."
+        ),
+    ] = None,
+    on_device: Annotated[
+        bool | None,
+        typer.Option(help="Whole epochs as one program on a GPU, with Keras on JAX.  [default: if that is so]"),
+    ] = None,
+    views: Annotated[
+        int | None,
+        typer.Option(min=1, help="On a GPU: epochs until the same changed pictures come again.  [default: never]"),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Processes that prepare pictures; by default 4 with more than 8 processors, else 0."),
     ] = None,
     save_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps between two checkpoints; by default an epoch, at most 100.")
+        int | None,
+        typer.Option(min=1, help="Steps between two checkpoints; by default an epoch, at most 100, or ten on a GPU."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for compact.npz and compact.onnx.  [default: the run's folder]")
@@ -61,9 +80,9 @@ def compact(
     """Train the compact model on FER-2013's Training part, calibrate it, score it and write it for use.
 
     Stop it whenever you like: it is saved every 100 steps, and the same command goes on where it stopped. Sixty epochs
-    take about an hour and a half on two cores with bfloat16 instructions. The number of steps may also be changed
-    while it runs, in RUN_DIR/plan.json. To learn from a larger network's answers, train that one with --width first and
-    name its folder with --teacher.
+    take about an hour and a half on two cores with bfloat16 instructions, and two minutes on a large GPU
+    (KERAS_BACKEND=jax). The number of steps may also be changed while it runs, in RUN_DIR/plan.json. To learn from a
+    larger network's answers, train that one with --width first and name its folder with --teacher.
     """
     from fer_utils.dataset import load_dataset, subsample
 
@@ -79,8 +98,9 @@ def compact(
     load_keras()
     from fer_utils.batches_ahead import workers_by_default
     from fer_utils.compact.finish import finish
+    from fer_utils.compact.on_device import OnDevice, is_accelerated, require_jax
     from fer_utils.compact.start import Start
-    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, Teacher
+    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, Teacher, settings_of
     from fer_utils.models import scaled_widths
     from fer_utils.training import choose_precision
 
@@ -88,12 +108,17 @@ def compact(
         raise typer.BadParameter("a run begins with a finished model or learns from a larger one", param_hint="--start")
     if start and width != 1:
         raise typer.BadParameter("the finished model has its own width", param_hint="--width")
-    finished, larger = Start(start) if start else None, Teacher(teacher) if teacher else None
+    on_device = is_accelerated() if on_device is None else on_device
+    if on_device:
+        require_jax()
+    if views and not on_device:
+        raise typer.BadParameter("pictures come again only with --on-device", param_hint="--views")
+    finished, larger = Start(start) if start else None, [Teacher(folder) for folder in teacher or ()]
     # The same pictures stay held out, or they would be validated on by a network that knows them.
     if finished:
         validation = finished.about.get("validation_split", validation)
     if larger:
-        validation = larger.plan.validation_split
+        validation = larger[0].plan.validation_split
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
     settings = {}
@@ -101,10 +126,12 @@ def compact(
         stem, *widths = scaled_widths((Plan.stem, *Plan.widths), width)
         settings = {**(WIDE if width > 1 else {}), "stem": stem, "widths": tuple(widths)}
     settings |= SECOND_TRAINING | finished.settings if finished else {}
-    settings |= TAUGHT | larger.settings if larger else {}
+    settings |= TAUGHT | settings_of(larger) if larger else {}
+    settings |= {"learning_rate": learning_rate} if learning_rate else {}
     plan = Plan(
-        steps=epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
-        warmup=min(2 * per_epoch, 400), dtype=choose_precision(dtype), **{"validation_split": validation} | settings,
+        steps=steps or epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
+        warmup=min(2 * per_epoch, 400), dtype=choose_precision(dtype), on_device=on_device, views=views,
+        **{"validation_split": validation} | settings,
     )  # fmt: skip
     if decay_from is not None and decay_from >= plan.steps:
         raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")
@@ -117,6 +144,11 @@ def compact(
     if run.step:
         typer.echo(f"Going on after step {run.step:,} of {plan.steps:,}.")
     workers = workers_by_default() if workers is None else workers
-    run.train(save_every=save_every or min(per_epoch, 100), log_every=per_epoch, workers=workers)
+    # An epoch there is a matter of a second or less, and a checkpoint takes as long.
+    often = 10 * per_epoch if on_device else min(per_epoch, 100)
+    run.train(
+        save_every=save_every or often, log_every=5 * per_epoch if on_device else per_epoch,
+        workers=0 if on_device else workers, device=OnDevice(run) if on_device else None,
+    )  # fmt: skip
     for line in finish(run, dataset, out or run_dir):
         typer.echo(line)

@@ -84,6 +84,7 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "decay_from": plan.whole_from - 1, "weight_decay": plan.weight_decay, "dtype": plan.dtype,
         "window": plan.window, "validation_split": plan.validation_split, "label_smoothing": LABEL_SMOOTHING,
         "norm_momentum": NORM_MOMENTUM, "start": plan.start, "teacher": plan.teacher, "trust": plan.trust,
+        "on_device": plan.on_device, "views": plan.views,
         "distortion": dataclasses.asdict(Distortion(**plan.distortion)),
         "temperature": temperature, "calibration": calibration,
         "processor": platform.processor() or platform.machine(), **about["network"],

@@ -33,6 +33,11 @@ TAUGHT = {"trust": 0.75, "distortion": CHANGED_MORE}
 WIDE = {"weight_decay": 0.1, "distortion": CHANGED_MORE}
 
 
+def smoothed(targets):
+    """Return targets (n, 7) with the smoothing of labels in them; a teacher's answers are smooth already."""
+    return (targets + LABEL_SMOOTHING * (1 / len(EMOTIONS) - targets)).astype(np.float32)
+
+
 @dataclasses.dataclass
 class Plan(LongPlan):
     """The settings of a run.
@@ -44,8 +49,10 @@ class Plan(LongPlan):
     `validation_split` is the part of Training that is not learned from: temperature and choices come from it;
     `split_seed` draws it (None: `seed` does). `start` is the fingerprint of the finished model that the run begins
     with, None for a run from fresh weights; `teacher` the one of a network that answers while this one learns, None
-    without; `trust` the share of either's answers in the targets. `distortion` holds what differs from the defaults of
-    `augment.Distortion`.
+    without, or those of several; `trust` the share of either's answers in the targets. `distortion` holds what differs
+    from the defaults of `augment.Distortion`. `on_device` says whether the pictures are changed where the network
+    learns (`on_device.OnDevice`), which draws other numbers; `views` after how many epochs the same changed pictures
+    come again there, so that a teacher has to answer to each only once, None for never.
     """
 
     steps: int = 13_000
@@ -65,6 +72,8 @@ class Plan(LongPlan):
     teacher: str | None = None
     trust: float = 0.0
     distortion: dict = dataclasses.field(default_factory=dict)
+    on_device: bool = False
+    views: int | None = None
 
     def network(self, **changed):
         """Build the network that this plan describes."""
@@ -114,6 +123,18 @@ class Teacher:
         return network
 
 
+def settings_of(teachers):
+    """Return what a student's plan takes from its teachers: the division into learned from and held out.
+
+    Raises:
+        UserError: if they held out different pictures: then one of them knows what the student is validated on.
+    """
+    first, *others = (teacher.settings for teacher in teachers)
+    if any({**other, "teacher": ""} != {**first, "teacher": ""} for other in others):
+        raise UserError("these teachers held out different pictures: train them with the same seed and --validation")
+    return {**first, "teacher": "+".join(teacher.fingerprint for teacher in teachers)}
+
+
 class Run(LongRun):
     """A training run of the compact model; the loss is the cross-entropy against smoothed labels.
 
@@ -123,14 +144,14 @@ class Run(LongRun):
         labels: integers (n,) in 0..6.
         plan: the settings.
         start: the `start.Start` that the plan names.
-        teacher: the `Teacher` that the plan names.
+        teachers: the `Teacher`s that the plan names; what they say is averaged.
 
     Raises:
         ValueError: if the folder holds a run with other settings.
         UserError: if there are too few images to set a validation part aside.
     """
 
-    def __init__(self, folder, images, labels, plan, start=None, teacher=None):
+    def __init__(self, folder, images, labels, plan, start=None, teachers=()):
         split_seed = plan.seed if plan.split_seed is None else plan.split_seed
         learned, held = split_validation(images, labels, plan.validation_split, split_seed)
         self.images, self.labels = images[learned], np.asarray(labels)[learned]
@@ -138,7 +159,7 @@ class Run(LongRun):
         self.targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.labels]
         keras.config.set_dtype_policy(plan.dtype)
         super().__init__(folder, plan, lambda: self._build(plan, start))
-        self.teacher = teacher.network() if teacher else None
+        self.teachers = [teacher.network() for teacher in teachers]
         if start:
             self.targets += plan.trust * (start.answers(self.images, self.folder) - self.targets)
         self.make_batch = ChangedFaces(
@@ -166,12 +187,15 @@ class Run(LongRun):
 
     def completed(self, faces, targets):
         """Return the faces, and with a teacher the targets moved towards its answers."""
-        if self.teacher is None:
+        if not self.teachers:
             return faces, targets
-        # The labels are smoothed, as the loss does without a teacher; its answers are smooth already.
-        targets = targets + LABEL_SMOOTHING * (1 / len(EMOTIONS) - targets)
-        answers = np.asarray(self.teacher.predict_on_batch(faces), np.float32)
+        answers = np.mean([teacher.predict_on_batch(faces) for teacher in self.teachers], axis=0, dtype=np.float32)
+        targets = smoothed(targets)
         return faces, targets + self.plan.trust * (answers - targets)
+
+    def smoothed_targets(self):
+        """Return the targets float32 (n, 7) with the smoothing that otherwise the loss or `completed` does."""
+        return smoothed(self.targets)
 
     def measure(self):
         """Return the accuracy of the averaged weights on the validation part."""

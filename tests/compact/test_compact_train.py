@@ -146,7 +146,7 @@ def test_a_student_learns_its_teachers_answers_to_the_very_pictures_it_is_shown(
     assert teacher.plan.stem == 16 and teacher.plan.widths == [24, 48, 96]
     images, labels = load_dataset("sample", progress=False).subset("Training")
     plan = Plan(batch_size=20, steps=4, trust=0.5, **teacher.settings)
-    run = Run(tmp_path / "run", images[:300], labels[:300], plan, teacher=teacher)
+    run = Run(tmp_path / "run", images[:300], labels[:300], plan, teachers=[teacher])
     alone = Run(tmp_path / "alone", images[:300], labels[:300], Plan(seed=3, validation_split=0.3))
     # The teacher's held-out pictures stay held out, though the seed is another.
     assert np.array_equal(run.validation[0], alone.validation[0])
