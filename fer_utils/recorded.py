@@ -199,7 +199,8 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
     if record["settings"].get("start"):
         weights += ", second training"
     elif record["settings"].get("trust"):
-        weights += ", taught by a larger network"
+        teachers = str(record["settings"].get("teacher")).count("+") + 1
+        weights += ", taught by a larger network" if teachers == 1 else f", taught by {teachers} larger networks"
     least, most = macro_f1_range(score)
     other = [
         f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))

@@ -42,7 +42,9 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
         print("The two are measured on different pictures: they show the same method, not the same task.")
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     for (label, run), colour in zip(runs.items(), sns.color_palette("deep"), strict=False):
-        curve = pd.Series(run["history"]["val_accuracy"], index=np.arange(1, run["epochs"] + 1))
+        measured = run["history"]["val_accuracy"]
+        # Not every epoch need have been measured.
+        curve = pd.Series(measured, index=np.arange(1, len(measured) + 1) * run["epochs"] / len(measured))
         axes[0].plot(curve, color=colour, marker="o" if len(curve) < 12 else None, ms=4, label=label)
     axes[0].set(xlabel="epoch", ylabel="accuracy on the validation part")
     axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

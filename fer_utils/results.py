@@ -49,7 +49,7 @@ def record(
         "weights": weights,
         "settings": settings,
         "parameters": int(run.model.count_params()),
-        "epochs": len(run.history),
+        "epochs": run.epochs,
         "best_epoch": run.best_epoch,
         "seconds": round(run.seconds, 1),
         "scores": {score["split"]: score for score in scores},

@@ -41,6 +41,11 @@ class TrainedRun:
     folder: Path
 
     @property
+    def epochs(self) -> int:
+        """How many epochs were trained."""
+        return len(self.history)
+
+    @property
     def best_epoch(self) -> int:
         """The epoch with the highest validation accuracy; the earlier one of equals."""
         return int(self.history["val_accuracy"].idxmax())

@@ -168,6 +168,13 @@ def test_of_several_compact_runs_the_one_best_on_the_validation_part_ships(run):
     assert "| Compact CNN (ships), second training, seed 4 |" in table and "| Compact CNN, seed 3 |" in table
 
 
+@pytest.mark.parametrize("teachers, said", [("a" * 64, "a larger network"), ("a+b", "2 larger networks")])
+def test_a_compact_run_says_what_taught_it(run, teachers, said):
+    run |= {"model": "compact", "hardware": "a test", "weights": "none"}
+    run["settings"] |= {"start": None, "teacher": teachers, "trust": 0.75}
+    assert f"| Compact CNN (ships), taught by {said}, seed 3 |" in recorded.table([run])
+
+
 def test_a_row_carries_n_interval_and_the_original_figure(run):
     row = next(line for line in recorded.table([run | {"model": "vgg16", "hardware": "a test", "weights": "imagenet"}])
                .splitlines() if "seed 3" in line)  # fmt: skip

@@ -12,7 +12,7 @@ from fer_utils.calibration import fit_temperature, mirror_averaged, negative_log
 from fer_utils.compact.augment import Distortion
 from fer_utils.compact.export import divide_logits, folded_weights, save_compact
 from fer_utils.compact.shipped import ONNX_FILE, ShippedModel
-from fer_utils.compact.train import LABEL_SMOOTHING, NORM_MOMENTUM, Run
+from fer_utils.compact.train import LABEL_SMOOTHING, NORM_MOMENTUM, Plan, Run
 from fer_utils.dataset import FerDataset
 from fer_utils.evaluation import calibration_error, describe, predict, score
 from fer_utils.labels import USAGES
@@ -22,11 +22,21 @@ from fer_utils.training import TrainedRun
 
 @dataclasses.dataclass(frozen=True)
 class _WholeRun(TrainedRun):
-    """A run whose averaged last weights are used, whatever the validation accuracy on the way."""
+    """A run whose averaged last weights are used, whatever the validation accuracy on the way.
+
+    A row of its history may stand for several epochs, or for the rest of one.
+    """
+
+    plan: Plan
+    n_training: int
+
+    @property
+    def epochs(self) -> int:
+        return max(1, round(self.plan.steps * self.plan.batch_size / self.n_training))
 
     @property
     def best_epoch(self) -> int:
-        return len(self.history)
+        return self.epochs
 
 
 def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
@@ -78,7 +88,7 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
             for measure, function in (("ece", calibration_error), ("nll", negative_log_likelihood))
         }
     history = pd.read_csv(run.folder / "log.csv")
-    history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
+    history.index = pd.RangeIndex(1, len(history) + 1, name="measurement")
     settings = {
         "seed": plan.seed, "steps": plan.steps, "batch_size": plan.batch_size, "learning_rate": plan.learning_rate,
         "decay_from": plan.whole_from - 1, "weight_decay": plan.weight_decay, "dtype": plan.dtype,
@@ -90,8 +100,9 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "processor": platform.processor() or platform.machine(), **about["network"],
     }  # fmt: skip
     record(
-        title="Compact CNN (shipped)", run=_WholeRun(plain, history, run.folder), dataset=dataset, scores=scores,
-        settings=settings, predictions={name: np.asarray(p, np.float32) for name, p in predictions.items()},
+        title="Compact CNN (shipped)", run=_WholeRun(plain, history, run.folder, plan, len(run.labels)),
+        dataset=dataset, scores=scores, settings=settings,
+        predictions={name: np.asarray(p, np.float32) for name, p in predictions.items()},
     )  # fmt: skip
     lines = [describe(result) for result in scores]
     for name, values in calibration.items():
