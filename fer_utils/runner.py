@@ -33,6 +33,8 @@ from fer_utils.report import write_report
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT_SECONDS = 48 * 3600
+# Everything is written when the last cell ends; a kernel with TensorFlow in it takes two seconds to take itself apart.
+AT_THE_END = "immediate"
 RUN_FILE = "run.json"
 # Each may be given relative to where the command is; the kernels work in notebooks/.
 PATH_VARIABLES = ("FER_DATA", "FER_CACHE", "FER_FLAGGED")
@@ -252,7 +254,9 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
         for folder in (notebook_folder().parent / "runs" / "notebooks").glob("[0-9][0-9]_*"):
             if folder.name[:2] >= notebook.stem[:2]:
                 shutil.rmtree(folder)
-        client = NotebookClient(content, timeout=None, resources={"metadata": {"path": str(notebook.parent)}})
+        client = NotebookClient(
+            content, timeout=None, resources={"metadata": {"path": str(notebook.parent)}}, shutdown_kernel=AT_THE_END
+        )
         try:
             client.execute()
         except CellExecutionError as error:
@@ -351,6 +355,7 @@ def _execute(notebook: Path, target: Path, parameters: dict) -> None:
     papermill.execute_notebook(
         notebook, target, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
         log_output=False, request_save_on_cell_execute=True, execution_timeout=CELL_TIMEOUT_SECONDS,
+        shutdown_kernel=AT_THE_END,
     )  # fmt: skip
 
 

@@ -194,13 +194,14 @@ def _best_model(best: Path, tail, whole):
     """
     import keras
 
-    model = keras.models.load_model(best, compile=False)
     if whole is None:
+        model = keras.models.load_model(best, compile=False)
         _save_model(model, best)
         return model
-    # The layers are shared: what the tail is given, the whole model has.
-    tail.set_weights(model.get_weights())
-    _save_model(model, best)
+    # The layers are shared: what the tail is given, the whole model has. Its weights alone are read in a quarter of the
+    # time that it takes to build it anew.
+    tail.load_weights(best)
+    _save_model(keras.Model(tail.inputs, tail.outputs, name=tail.name), best)
     path = best.with_name("model.keras")
     # The same layers without the optimizer, which has never seen the frozen ones and would be missed when loading.
     _save_model(keras.Model(whole.inputs, whole.outputs, name=whole.name), path)
