@@ -2,10 +2,12 @@
 
 import contextlib
 import importlib
+import json
 import logging
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 from fer_utils import devices
 from fer_utils.errors import UserError
@@ -22,7 +24,7 @@ def load_keras():
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     n = devices.devices_asked_for()
-    with held_stderr():
+    with held_stderr(), _jax_left_alone():
         keras = importlib.import_module("keras")
         devices.prepare(n)
         # The first operation writes as well (which processor features are in use).
@@ -31,6 +33,34 @@ def load_keras():
     # A notebook with several networks translates several, which TensorFlow warns of as if it were a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
+
+
+@contextlib.contextmanager
+def _jax_left_alone():
+    """Keep TensorFlow from loading JAX for a converter that nobody here uses: it takes most of a second.
+
+    JAX can be imported as ever afterwards, and what runs on it is not touched.
+    """
+    if "jax" in sys.modules or _backend_asked_for() != "tensorflow":
+        yield
+        return
+    # Python's own way of saying that a module cannot be imported.
+    sys.modules["jax"] = None
+    try:
+        yield
+    finally:
+        del sys.modules["jax"]
+
+
+def _backend_asked_for():
+    """Return the backend that Keras will choose: the variable, else the user's settings file, else TensorFlow."""
+    if "KERAS_BACKEND" in os.environ:
+        return os.environ["KERAS_BACKEND"]
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return json.loads((folder / "keras.json").read_text(encoding="utf-8"))["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """What is light must stay light."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -43,6 +45,23 @@ def test_keras_starts_without_a_word_on_stderr():
     code = "from fer_utils.quiet import load_keras; load_keras()"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stderr == ""
+
+
+@pytest.mark.parametrize("settings, loaded", [({}, False), ({"backend": "jax"}, True)])
+def test_jax_is_loaded_with_keras_only_if_keras_runs_on_it(tmp_path, settings, loaded):
+    pytest.importorskip("jax")
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "import sys; from fer_utils.quiet import load_keras; keras = load_keras(); "
+        "print(keras.backend.backend(), 'jax' in sys.modules); import jax"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    environment |= {"KERAS_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == (["jax", "True"] if loaded else ["tensorflow", "False"])
 
 
 def test_several_networks_predict_without_a_word():
