@@ -1,11 +1,9 @@
 """Many training steps as one program, on the GPU that learns: pictures, changes, teachers and averages are all there.
 
-A step of the compact model takes a GPU about a millisecond, and Python needs several to prepare and to start it. Here a
-whole epoch is started at once. Keras offers the network's and the optimizer's pure functions for that; they are put
-into a loop by JAX, so Keras must run on JAX.
+A step of the compact model takes a large GPU three milliseconds, and Python needs a multiple of that to prepare and to
+start it. Here a whole epoch is started at once. Keras offers the network's and the optimizer's pure functions for that;
+they are put into a loop by JAX, so Keras must run on JAX.
 """
-
-import functools
 
 import keras
 import numpy as np
@@ -52,29 +50,37 @@ class OnDevice:
         self.per_epoch = max(1, len(run.images) // self.batch_size)
         self.images, self.labels = jax.device_put(run.images), jax.device_put(run.smoothed_targets())
         self.teachers = [
-            ([v.value for v in teacher.trainable_variables], [v.value for v in teacher.non_trainable_variables])
+            tuple(_values(part) for part in (teacher.trainable_variables, teacher.non_trainable_variables))
             for teacher in run.teachers
         ]
-        self.answers = {}
+        self.answers, self.programs = {}, {}
         model = run.model
-        self.seeds = [i for i, v in enumerate(model.non_trainable_variables) if "seed_generator_state" in v.path]
-        self.rate = next(i for i, v in enumerate(model.optimizer.variables) if v is model.optimizer._learning_rate)
+        # Where dropout's seeds are among the variables that are not trained, and the rate among the optimizer's.
+        self.seeds = [
+            index for index, variable in enumerate(model.non_trainable_variables)
+            if "seed_generator_state" in variable.path
+        ]  # fmt: skip
+        self.rate = [id(variable) for variable in model.optimizer.variables].index(id(model.optimizer._learning_rate))
         # Where each averaged weight is found among the trained and the other variables.
         self.found = self._positions(model)
         self.state = self._read()
 
     @staticmethod
     def _positions(model):
-        trained = {id(v): (0, i) for i, v in enumerate(model.trainable_variables)}
-        others = {id(v): (1, i) for i, v in enumerate(model.non_trainable_variables)}
-        return [(trained | others)[id(weight)] for weight in model.weights]
+        places = {
+            id(variable): (part, index)
+            for part, variables in enumerate((model.trainable_variables, model.non_trainable_variables))
+            for index, variable in enumerate(variables)
+        }
+        return [places[id(weight)] for weight in model.weights]
 
     def _read(self):
         model = self.run.model
-        return tuple(
-            [v.value for v in part]
-            for part in (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
-        ) + ([keras.ops.convert_to_tensor(weight) for weight in self.run.average.weights],)  # fmt: skip
+        return (
+            _values(model.trainable_variables), _values(model.non_trainable_variables),
+            _values(model.optimizer.variables),
+            [keras.ops.convert_to_tensor(weight) for weight in self.run.average.weights],
+        )  # fmt: skip
 
     def write_back(self):
         """Give the run's Keras model, optimizer and average what was learned."""
@@ -107,7 +113,7 @@ class OnDevice:
         keeps = np.array([run.average.keep(int(step), int(step) == plan.steps) for step in steps], np.float32)
         order, offset = self._order(view), np.int32(view * self.per_epoch)
         answers = self._answers(view, window, order, offset) if self.teachers else None
-        self.state, loss = _program(self, window)(
+        self.state, loss = self._compiled(_training, window)(
             self.state, order, answers, rates, keeps, np.int32(last - run.step), np.int32(position),
             offset, np.int32(run.step),
         )  # fmt: skip
@@ -127,9 +133,15 @@ class OnDevice:
             # Pictures that never come again, or came in another window, need not be kept.
             if not self.run.plan.views or any(kept != window for _, kept in self.answers):
                 self.answers.clear()
-            given = _answering(self, window)(self.teachers, order, offset)
+            given = self._compiled(_answering, window)(self.teachers, order, offset)
             self.answers[view, window] = given
         return self.answers[view, window]
+
+    def _compiled(self, make, window):
+        """Return the program that `make` makes for a window, compiled once."""
+        if (make, window) not in self.programs:
+            self.programs[make, window] = make(self, window)
+        return self.programs[make, window]
 
     def layer(self, window):
         """Return what changes the pictures, to a window of so many pixels."""
@@ -145,9 +157,12 @@ class OnDevice:
         return batch
 
 
-@functools.cache
+def _values(variables):
+    return [variable.value for variable in variables]
+
+
 def _answering(device, window):
-    """Compile the teachers' answers to an epoch."""
+    """Make the program that gives the teachers' answers to an epoch."""
     import jax
     from jax import numpy as jnp
 
@@ -169,9 +184,8 @@ def _answering(device, window):
     return program
 
 
-@functools.cache
-def _program(device, window):
-    """Compile up to an epoch's steps of training."""
+def _training(device, window):
+    """Make the program that does up to an epoch's steps of training."""
     import jax
     from jax import numpy as jnp
 
