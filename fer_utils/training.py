@@ -114,7 +114,7 @@ def train(
             on what they answer (see `fer_utils.features`). What is learned, kept and given back is the whole model.
 
     Raises:
-        UserError: if `epochs` is below 1, if the loss is no longer a finite number (the epochs before are kept), or
+        UserError: if `epochs` is below 1, if the loss is no longer a finite number (what was saved before is kept), or
             with `frozen_once` if nothing at the beginning is frozen.
     """
     import keras

@@ -63,7 +63,7 @@ class DistortedFaces(keras.layers.Layer):
         angle = self._uniform(n, np.deg2rad(distortion.rotation))[:, 0]
         scale = ops.exp(self._uniform(n, np.log1p(distortion.scale))[:, 0])
         shear = self._uniform(n, distortion.shear)[:, 0]
-        mirror = ops.sign(self._uniform(n, 1.0)[:, 0])
+        mirror = ops.where(self._uniform(n, 1.0)[:, 0] < 0, -1.0, 1.0)
         shift_x, shift_y = ops.unstack(self._uniform(n, distortion.shift, 2), 2, axis=1)
         middle, window = (IMAGE_SIZE - 1) / 2, (self.size - 1) / 2
         # The inverse of scale × rotation × shear × mirror.
