@@ -14,7 +14,7 @@ from tqdm import tqdm
 from benchmarks.side_by_side import rows_of
 from fer_utils.dataset import find_source, load_dataset
 
-MODULES = ("opening", "augmenting", "training_step", "frozen", "predicting", "memory")
+MODULES = ("opening", "augmenting", "training_step", "frozen", "predicting", "memory", "main_job")
 HEAD = """# Benchmarks
 
 Made by `make bench`; do not edit. Each row runs our way and the plain way in turn; of times, one round before is not

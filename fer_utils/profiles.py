@@ -3,10 +3,10 @@
 import ast
 from pathlib import Path
 
-import nbformat
 import yaml
 
 from fer_utils.errors import UserError
+from fer_utils.notebook_files import nbformat
 from fer_utils.paths import project_root
 
 COMMON = "all"

@@ -36,20 +36,26 @@ def load_keras():
 
 
 @contextlib.contextmanager
-def _jax_left_alone():
-    """Keep TensorFlow from loading JAX for a converter that nobody here uses: it takes most of a second.
+def without_module(name: str):
+    """Let imports inside the `with` block do without a module that they would load if it is installed.
 
-    JAX can be imported as ever afterwards, and what runs on it is not touched.
+    For what a library loads for a purpose that nobody here has, where that takes most of a second. What has been
+    imported already stays, and afterwards the module can be imported as ever.
     """
-    if "jax" in sys.modules or _backend_asked_for() != "tensorflow":
+    if name in sys.modules:
         yield
         return
     # Python's own way of saying that a module cannot be imported.
-    sys.modules["jax"] = None
+    sys.modules[name] = None
     try:
         yield
     finally:
-        del sys.modules["jax"]
+        del sys.modules[name]
+
+
+def _jax_left_alone():
+    """Keep TensorFlow from loading JAX for a converter; what runs on JAX is not touched."""
+    return without_module("jax") if _backend_asked_for() == "tensorflow" else contextlib.nullcontext()
 
 
 def _backend_asked_for():

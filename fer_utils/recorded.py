@@ -4,8 +4,6 @@ import json
 import platform
 from pathlib import Path
 
-import jsonschema
-
 from fer_utils.errors import UserError
 from fer_utils.evaluation import macro_f1_range
 from fer_utils.paths import project_root
@@ -72,6 +70,9 @@ def check(record: dict, folder: Path | None = None) -> None:
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
+    # Only where it is needed: it takes a second to load.
+    import jsonschema
+
     schema = json.loads(((folder or results_folder()) / "schema.json").read_text(encoding="utf-8"))
     try:
         jsonschema.validate(record, schema)

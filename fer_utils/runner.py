@@ -4,23 +4,34 @@ import contextlib
 import json
 import math
 import os
-import re
 import shutil
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
 import filelock
-import nbformat
 from tqdm.auto import tqdm
 
 from fer_utils.errors import UserError
+from fer_utils.execution import (
+    AT_THE_END,
+    NEEDS_OTHERS,
+    OUT_OF_MEMORY,
+    NotebookRun,
+    all_parameters,
+    run_one,
+    take_part,
+    tidy,
+    tidy_file,
+    why_it_stopped,
+    write_html,
+)
+from fer_utils.notebook_files import nbformat
 from fer_utils.profiles import (
     check_profile,
     find_notebooks,
@@ -31,25 +42,10 @@ from fer_utils.profiles import (
 )
 from fer_utils.report import write_report
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-CELL_TIMEOUT_SECONDS = 48 * 3600
-# Everything is written when the last cell ends; a kernel with TensorFlow in it takes two seconds to take itself apart.
-AT_THE_END = "immediate"
 RUN_FILE = "run.json"
 # Each may be given relative to where the command is; the kernels work in notebooks/.
 PATH_VARIABLES = ("FER_DATA", "FER_CACHE", "FER_FLAGGED")
-OUT_OF_MEMORY = "often for lack of memory: lower BATCH_SIZE or --jobs"
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-
-
-@dataclass
-class NotebookRun:
-    """One executed notebook: its name, seconds, parameters, and the error that stopped it, if any."""
-
-    notebook: str
-    seconds: float
-    parameters: dict
-    error: str = ""
 
 
 class NotebookFailed(RuntimeError):
@@ -75,7 +71,8 @@ def run_notebooks(
         out: the folder to write to; `runs/<profile>` in the project if None.
         overrides: parameters that win over the profile's.
         progress: whether to show a progress bar.
-        jobs: notebooks that run at the same time. One that compares itself with others' results waits for them.
+        jobs: notebooks that run at the same time. One that compares itself with others' results waits for them, before
+            the cell that does if one is tagged "needs-others".
 
     Returns:
         The path of index.html.
@@ -108,8 +105,8 @@ def _run_in_turn(plan: dict[Path, dict], out: Path, bar: tqdm) -> Iterator[Noteb
     """Run notebooks one by one and yield them as they end; the first with an error is the last."""
     for notebook, values in plan.items():
         bar.set_description(notebook.stem)
-        run = _run_one(notebook, out, values)
-        _write_html(notebook, out)
+        run = run_one(notebook, out, values)
+        write_html(notebook, out)
         yield run
         if run.error:
             return
@@ -121,19 +118,21 @@ def _run_side_by_side(plan: dict[Path, dict], out: Path, jobs: int, bar: tqdm) -
     pages: dict[Future, Path] = {}
     started, done, failed = {}, set(), False
     needs = {notebook: _needs(notebook) & {other.stem for other in plan} for notebook in plan}
+    early = {notebook for notebook in plan if _begins_early(notebook)}
     # What the most others wait for goes first.
     waiting = sorted(plan, key=lambda notebook: -sum(notebook.stem in others for others in needs.values()))
-    # Fresh processes: a fork of one that has loaded a framework may hang. One more of them, so that the pages are
-    # written while the next notebooks run.
-    with ProcessPoolExecutor(jobs + 1, get_context("spawn")) as pool:
+    # Fresh processes: a fork of one that has loaded a framework may hang.
+    context = get_context("spawn")
+    ended = {notebook.stem: context.Event() for notebook in plan}
+    # One more of them, so that the pages are written while the next notebooks run.
+    with ProcessPoolExecutor(jobs + 1, context, take_part, (ended, jobs)) as pool:
         while running or (waiting and not failed):
-            ready = [] if failed else [notebook for notebook in waiting if needs[notebook] <= done]
-            if not running and not ready:
-                raise UserError(f"these notebooks wait for each other: {', '.join(book.stem for book in waiting)}")
-            for notebook in ready[: jobs - len(running)]:
+            for notebook in [] if failed else _next(waiting, jobs - len(running), needs, early, done, started):
                 waiting.remove(notebook)
-                running[pool.submit(_run_one, notebook, out, plan[notebook])] = notebook
-                started[notebook] = time.perf_counter()
+                running[pool.submit(run_one, notebook, out, plan[notebook], needs[notebook])] = notebook
+                started[notebook.stem] = time.perf_counter()
+            if not running:
+                raise UserError(f"these notebooks wait for each other: {', '.join(book.stem for book in waiting)}")
             bar.set_description(" and ".join(sorted(notebook.stem[:2] for notebook in running.values())))
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 notebook = running.pop(future)
@@ -141,14 +140,16 @@ def _run_side_by_side(plan: dict[Path, dict], out: Path, jobs: int, bar: tqdm) -
                     run = future.result()
                 except BrokenProcessPool:
                     # The system killed one of the processes, which ends all of them.
-                    seconds = round(time.perf_counter() - started[notebook], 1)
+                    seconds = round(time.perf_counter() - started[notebook.stem], 1)
                     error = f"{notebook.stem} stopped: its process was killed, {OUT_OF_MEMORY}"
-                    run = NotebookRun(notebook.stem, seconds, _all_parameters(notebook, plan[notebook]), error)
-                    _tidy_file(out / notebook.name)
+                    run = NotebookRun(notebook.stem, seconds, all_parameters(notebook, plan[notebook]), error)
+                    tidy_file(out / notebook.name)
+                # Also after an error: whoever waits is to go on, and finds what there is.
+                ended[notebook.stem].set()
                 try:
-                    pages[pool.submit(_write_html, notebook, out)] = notebook
+                    pages[pool.submit(write_html, notebook, out)] = notebook
                 except BrokenProcessPool:
-                    _write_html(notebook, out)
+                    write_html(notebook, out)
                 done.add(notebook.stem)
                 failed = failed or bool(run.error)
                 yield run
@@ -156,13 +157,30 @@ def _run_side_by_side(plan: dict[Path, dict], out: Path, jobs: int, bar: tqdm) -
             try:
                 page.result()
             except BrokenProcessPool:
-                _write_html(notebook, out)
+                write_html(notebook, out)
+
+
+def _next(waiting: list[Path], places: int, needs: dict, early: set[Path], done: set[str], started: dict) -> list[Path]:
+    """Return the notebooks that begin now, at most as many as there are places.
+
+    First those whose needs are met. One that needs others only from a later cell on may begin once they all have: then
+    none of them waits for the place that it takes.
+    """
+    ready = [notebook for notebook in waiting if needs[notebook] <= done][:places]
+    begun = set(started) | {notebook.stem for notebook in ready}
+    soon = [notebook for notebook in waiting if notebook in early - set(ready) and needs[notebook] <= begun]
+    return ready + soon[: places - len(ready)]
 
 
 def _needs(notebook: Path) -> set[str]:
     """Return the notebooks whose results this one shows beside its own, as its metadata names them."""
     metadata = nbformat.read(notebook, as_version=4).metadata
     return set(metadata.get("fer_utils", {}).get("after", []))
+
+
+def _begins_early(notebook: Path) -> bool:
+    """Say whether a notebook names the cell from which on it needs others; without one it needs them from the first."""
+    return any(NEEDS_OTHERS in cell.metadata.get("tags", []) for cell in nbformat.read(notebook, as_version=4).cells)
 
 
 def plan_run(
@@ -262,38 +280,8 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
         except CellExecutionError as error:
             raise NotebookFailed(f"{notebook.name}\n{error}") from error
         except Exception as error:
-            raise NotebookFailed(_why_it_stopped(notebook, error)) from error
+            raise NotebookFailed(why_it_stopped(notebook, error)) from error
         nbformat.write(tidy(content), notebook)
-
-
-def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove from an executed notebook what no reader wants, and return it.
-
-    Widget state (an uploaded face can hide in it), progress bars, stderr, timings of cells and papermill's
-    own notes go; carriage returns are carried out, so that a line that was overwritten is gone.
-    """
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-        if cell.cell_type != "code":
-            continue
-        outputs = []
-        for output in cell.outputs:
-            if WIDGET_VIEW in output.get("data", {}) or output.get("name") == "stderr":
-                continue
-            if output.output_type == "stream":
-                output.text = _as_shown(output.text)
-                if not output.text.strip():
-                    continue
-            outputs.append(output)
-        cell.outputs = outputs
-    return notebook
-
-
-def _as_shown(text: str) -> str:
-    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
 
 
 def _make_paths_absolute() -> None:
@@ -301,77 +289,6 @@ def _make_paths_absolute() -> None:
     for name in PATH_VARIABLES:
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
-
-
-def _run_one(notebook: Path, out: Path, parameters: dict) -> NotebookRun:
-    from papermill.exceptions import PapermillExecutionError
-
-    target = out / notebook.name
-    started, error = time.perf_counter(), ""
-    try:
-        try:
-            _execute(notebook, target, parameters)
-        except RuntimeError as failure:
-            # Bare, it is a kernel that did not start: two that start at the same moment may choose the same port.
-            if type(failure) is not RuntimeError:
-                raise
-            _execute(notebook, target, parameters)
-    except PapermillExecutionError as failure:
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(failure.traceback))
-        error = f"{notebook.name} stopped in cell {failure.exec_count}:\n{failure.source}\n\n{lines}"
-    # Whatever it was, the notebooks before it have a report to come.
-    except Exception as failure:
-        error = _why_it_stopped(notebook, failure)
-    seconds = round(time.perf_counter() - started, 1)
-    _tidy_file(target)
-    return NotebookRun(notebook.stem, seconds, _all_parameters(notebook, parameters), error)
-
-
-def _tidy_file(notebook: Path) -> None:
-    # One that is not there, or only in part, is replaced when its page is written.
-    with contextlib.suppress(OSError, ValueError):
-        nbformat.write(tidy(nbformat.read(notebook, as_version=4)), notebook)
-
-
-def _all_parameters(notebook: Path, chosen: dict) -> dict:
-    return {**notebook_parameters(notebook), **chosen}
-
-
-def _why_it_stopped(notebook: Path, error: Exception) -> str:
-    """Say what ended a notebook that no cell of it explains."""
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-
-    if isinstance(error, DeadKernelError):
-        return f"{notebook.stem} stopped: the kernel died, {OUT_OF_MEMORY}"
-    if isinstance(error, CellTimeoutError):
-        return f"{notebook.stem} stopped: a cell took longer than {CELL_TIMEOUT_SECONDS // 3600} hours"
-    lines = "".join(traceback.format_exception(error))
-    return f"{notebook.stem} stopped: {type(error).__name__}: {error}\n\n{lines}"
-
-
-def _execute(notebook: Path, target: Path, parameters: dict) -> None:
-    import papermill
-
-    papermill.execute_notebook(
-        notebook, target, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
-        log_output=False, request_save_on_cell_execute=True, execution_timeout=CELL_TIMEOUT_SECONDS,
-        shutdown_kernel=AT_THE_END,
-    )  # fmt: skip
-
-
-def _write_html(notebook: Path, out: Path) -> None:
-    """Write a notebook, as it was executed, as a page into the same folder."""
-    from nbconvert import HTMLExporter
-
-    target = out / notebook.name
-    try:
-        content = nbformat.read(target, as_version=4)
-    except (OSError, ValueError):
-        # It stopped before its first cell, or while it was being saved.
-        shutil.copyfile(notebook, target)
-        content = nbformat.read(target, as_version=4)
-    html, _ = HTMLExporter().from_notebook_node(content, {"metadata": {"name": notebook.stem}})
-    target.with_suffix(".html").write_text(html, encoding="utf-8")
 
 
 def earlier_runs(out: Path) -> dict[str, NotebookRun]:

@@ -17,7 +17,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from tqdm.auto import tqdm
 
 from fer_utils.dataset.records import data_title
 from fer_utils.errors import UserError
+from fer_utils.execution import share_processors
 from fer_utils.profiles import find_notebooks, notebook_folder, notebook_parameters
 from fer_utils.results import METRICS_FILE, load_results
 from fer_utils.runner import NotebookFailed, as_typed, earlier_runs, make_folder, plan_run, run_notebooks
@@ -196,7 +196,7 @@ def _run_all(grid: Grid, combinations: dict[str, dict], out: Path, jobs: int) ->
             yield name, run_combination(grid, values, out / name)
         return
     # Fresh processes: a fork of one that has loaded a framework may hang.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_processors, (jobs,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), share_processors, (jobs,)) as pool:
         running: dict[Future, str] = {
             pool.submit(run_combination, grid, values, out / name): name for name, values in combinations.items()
         }
@@ -207,13 +207,6 @@ def _run_all(grid: Grid, combinations: dict[str, dict], out: Path, jobs: int) ->
         finally:
             # After Ctrl-C, what has not begun must not begin.
             pool.shutdown(cancel_futures=True)
-
-
-def _share_processors(jobs: int) -> None:
-    """Give the kernels of this process their share of the cores; all of them taking all is slower."""
-    share = str(max(1, (os.cpu_count() or 1) // jobs))
-    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, share)
 
 
 def run_combination(grid: Grid, values: dict, folder: str | Path) -> str:

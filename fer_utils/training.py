@@ -119,6 +119,8 @@ def train(
     """
     import keras
 
+    from fer_utils.fused_normalisation import fused_normalisation
+
     if epochs < 1:
         raise UserError(f"EPOCHS must be at least 1, not {epochs}")
     whole = None
@@ -149,7 +151,10 @@ def train(
     keras.utils.set_random_seed(seed + len(history))
     keeper = _epoch_keeper(folder, best, history, patience)
     steps = -(-len(training[1]) // batch_size)
-    with tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar, _rate_kept(model, rate_patience):
+    with (
+        tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar,
+        _rate_kept(model, rate_patience), fused_normalisation(model),
+    ):  # fmt: skip
         model.fit(
             **_fed(training, validation, batch_size, seed, len(history)),
             initial_epoch=len(history), epochs=epochs, class_weight=class_weight, verbose=0,
@@ -157,7 +162,7 @@ def train(
                 keras.callbacks.TerminateOnNaN(), *_rate_halver(history, rate_patience), keeper, _progress(bar, epochs)
             ],
         )  # fmt: skip
-    return TrainedRun(_best_model(best, tail, whole), _read_history(folder), folder)
+    return TrainedRun(_best_model(best, tail, whole, keeper.best_weights), _read_history(folder), folder)
 
 
 @contextlib.contextmanager
@@ -187,10 +192,10 @@ def _on_disk(images: np.ndarray) -> bool:
     return isinstance(images, np.memmap) and np.issubdtype(images.dtype, np.floating)
 
 
-def _best_model(best: Path, tail, whole):
+def _best_model(best: Path, tail, whole, weights: list | None = None):
     """Return the model with its best weights, and leave it in model.keras without the optimizer's state.
 
-    That state is two thirds of the file and of no use to a reader.
+    That state is two thirds of the file and of no use to a reader. `weights` are the tail's best, if they are at hand.
     """
     import keras
 
@@ -200,7 +205,10 @@ def _best_model(best: Path, tail, whole):
         return model
     # The layers are shared: what the tail is given, the whole model has. Its weights alone are read in a quarter of the
     # time that it takes to build it anew.
-    tail.load_weights(best)
+    if weights:
+        tail.set_weights(weights)
+    else:
+        tail.load_weights(best)
     _save_model(keras.Model(tail.inputs, tail.outputs, name=tail.name), best)
     path = best.with_name("model.keras")
     # The same layers without the optimizer, which has never seen the frozen ones and would be missed when loading.
@@ -435,7 +443,8 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
         def __init__(self):
             super().__init__()
             self.rows = history.to_dict("records")
-            self.waiting = None  # the best weights, if they are not saved yet
+            self.best_weights = None  # if the best epoch is one of these
+            self.is_best_waiting = False  # for being saved
             self.saved = self.saving_took = 0.0
 
         def on_epoch_begin(self, epoch, logs=None):
@@ -455,10 +464,12 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
             if patience is not None and len(self.rows) - 1 - best >= patience:
                 self.model.stop_training = True
             is_best = best == len(self.rows) - 1
+            if is_best:
+                self.best_weights = self.model.get_weights()
             if self.model.stop_training or epoch + 1 == self.params["epochs"] or self.is_worth_saving():
                 self.save(is_best)
             elif is_best:
-                self.waiting = self.model.get_weights()
+                self.is_best_waiting = True
 
         def is_worth_saving(self):
             # On a GPU an epoch of a large network may be over sooner than the network is written.
@@ -469,12 +480,12 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
             _save_model(self.model, folder / "checkpoint.keras")
             if is_best:
                 self.keep_best()
-            elif self.waiting is not None:
+            elif self.is_best_waiting:
                 now = self.model.get_weights()
-                self.model.set_weights(self.waiting)
+                self.model.set_weights(self.best_weights)
                 self.keep_best(is_saved=False)
                 self.model.set_weights(now)
-            self.waiting = None
+            self.is_best_waiting = False
             # The history goes last: it is what says that the epochs are done.
             _write_json(folder / "history.json", self.rows)
             self.saved = time.perf_counter()

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from fer_utils import profiles, runner
+from fer_utils import execution, profiles, runner
 from fer_utils.errors import UserError
 from fer_utils.runner import NotebookFailed, parse_overrides, run_notebooks, tidy
 
@@ -136,7 +137,7 @@ def test_a_notebook_that_left_nothing_readable_has_a_page_all_the_same(series, t
         raise OSError(28, "No space left on device")
 
     series(nb01_a=[PARAMETERS, "'as it was written'"])
-    monkeypatch.setattr(runner, "_execute", execute)
+    monkeypatch.setattr(execution, "_execute", execute)
     with pytest.raises(NotebookFailed, match="01_a stopped: OSError.*No space left on device"):
         run_notebooks(out=tmp_path / "out", progress=False)
     assert "as it was written" in (tmp_path / "out" / "01_a.html").read_text()
@@ -182,6 +183,69 @@ def test_notebooks_run_side_by_side_and_one_that_compares_comes_after(series, tm
     assert page.read_text().index('href="01_a.html"') < page.read_text().index('href="02_b.html"')
 
 
+def test_a_notebook_that_needs_others_in_a_later_cell_begins_before_they_have_ended(series, tmp_path):
+    meets_and_leaves = [*meeting("a", "b"), "time.sleep(1); (pathlib.Path(OUTPUT_DIR) / 'result').touch()"]
+    reads = "print('found', (pathlib.Path(OUTPUT_DIR) / 'result').exists())"
+    folder = series(nb01_a=meets_and_leaves, nb02_b=[*meeting("b", "a"), "print('not yet')", reads])
+    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
+    later.metadata["fer_utils"] = {"after": ["01_a"]}
+    later.cells[-1].metadata["tags"] = ["needs-others"]
+    nbformat.write(later, folder / "02_b.ipynb")
+    run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+    executed = nbformat.read(tmp_path / "out" / "02_b.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "found True\n"
+
+
+def test_a_notebook_whose_need_failed_ends_all_the_same(series, tmp_path):
+    folder = series(
+        nb01_a=[*meeting("a", "b"), "raise ValueError('first')"], nb02_b=[*meeting("b", "a"), "print('ended')"]
+    )
+    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
+    later.metadata["fer_utils"] = {"after": ["01_a"]}
+    later.cells[-1].metadata["tags"] = ["needs-others"]
+    nbformat.write(later, folder / "02_b.ipynb")
+    with pytest.raises(NotebookFailed, match="first"):
+        run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
+    assert "ended" in (tmp_path / "out" / "02_b.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("places", "done", "started", "expected"),
+    [
+        (1, "", "", "a"),
+        (2, "", "", "ab"),
+        (1, "", "a", "b"),
+        (1, "", "ab", "c"),
+        (1, "a", "a", "b"),
+        (2, "a", "a", "bc"),
+        (0, "", "ab", ""),
+    ],
+)
+def test_a_notebook_never_takes_the_place_that_what_it_needs_is_waiting_for(places, done, started, expected):
+    names = {name: Path(f"{name}.ipynb") for name in "abc"}
+    needs = {names["a"]: set(), names["b"]: set("a"), names["c"]: set("ab")}
+    waiting = [path for name, path in names.items() if name not in started]
+    begin = runner._next(waiting, places, needs, {names["b"], names["c"]}, set(done), dict.fromkeys(started))
+    assert "".join(path.stem for path in begin) == expected
+
+
+def test_waiting_for_others_is_not_a_notebooks_own_time(monkeypatch):
+    class Event:
+        waited = 0
+
+        def wait(self):
+            self.waited += 1
+
+    events = {name: Event() for name in ("01_a", "02_b")}
+    monkeypatch.setattr(execution, "_ended", events)
+    clock = iter((10.0, 17.0))
+    monkeypatch.setattr(execution.time, "perf_counter", lambda: next(clock))
+    waiting = execution._Waiting({"01_a", "07_not_asked_for"})
+    waiting(nbformat.v4.new_code_cell("x"), 0)
+    waiting(nbformat.v4.new_code_cell("x", metadata={"tags": ["needs-others"]}), 1)
+    assert (waiting.seconds, events["01_a"].waited, events["02_b"].waited) == (7.0, 1, 0)
+
+
 def test_what_others_wait_for_begins_first(series, tmp_path):
     folder = series(nb01_a=meeting("a", "c"), nb02_b=meeting("b", "c"), nb03_c=meeting("c", "c"), nb04_d=[PARAMETERS])
     later = nbformat.read(folder / "04_d.ipynb", as_version=4)
@@ -225,7 +289,7 @@ def test_unknown_parameter_is_refused_before_anything_runs(series, tmp_path):
 @pytest.mark.parametrize("below", ["", "x", "x/y"])
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs(series, tmp_path, monkeypatch, below):
     series(nb01_a=[PARAMETERS])
-    monkeypatch.setattr(runner, "_run_one", None)
+    monkeypatch.setattr(runner, "run_one", None)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write to .*file.* \((Not a directory|File exists)\)"):
         run_notebooks(out=tmp_path / "file" / below, progress=False)
@@ -243,7 +307,7 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
 
 def test_two_runs_into_one_folder_keep_each_others_entries(series, tmp_path, monkeypatch):
     series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS])
-    genuine = runner._run_one
+    genuine = runner.run_one
 
     def run_one(notebook, out, parameters):
         if notebook.stem == "01_a":
@@ -251,7 +315,7 @@ def test_two_runs_into_one_folder_keep_each_others_entries(series, tmp_path, mon
             run_notebooks(only=["02"], out=out, progress=False)
         return genuine(notebook, out, parameters)
 
-    monkeypatch.setattr(runner, "_run_one", run_one)
+    monkeypatch.setattr(runner, "run_one", run_one)
     page = run_notebooks(only=["01"], out=tmp_path / "out", progress=False)
     rows = json.loads((tmp_path / "out" / "run.json").read_text())
     assert [row["notebook"] for row in rows] == ["01_a", "02_b"] and 'href="02_b.html"' in page.read_text()
@@ -326,7 +390,7 @@ def test_tidy_removes_what_no_reader_wants():
     cell.metadata["execution"] = {"iopub.execute_input": "2026"}
     cell.outputs = [
         nbformat.v4.new_output("stream", name="stderr", text="warning"),
-        nbformat.v4.new_output("display_data", {runner.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "bar"}),
+        nbformat.v4.new_output("display_data", {execution.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "bar"}),
         nbformat.v4.new_output("stream", name="stdout", text="10 %\r50 %\r100 %\ndone\n"),
         nbformat.v4.new_output("stream", name="stdout", text="\r   \r"),
         nbformat.v4.new_output("execute_result", {"text/plain": "3"}),

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from fer_utils.compact.augment import ChangedFaces, Distortion
-from fer_utils.compact.normalisation import FusedBatchNormalization
 from fer_utils.dataset import split_validation
 from fer_utils.errors import UserError
 from fer_utils.evaluation import predict
+from fer_utils.fused_normalisation import fuse
 from fer_utils.labels import EMOTIONS, IMAGE_SIZE
 from fer_utils.longrun import LongRun, fingerprint, load_weights
 from fer_utils.longrun import Plan as LongPlan
@@ -169,10 +169,11 @@ class Run(LongRun):
         self.averaged = plan.network()
 
     def _build(self, plan, start):
-        normalisation = functools.partial(FusedBatchNormalization, momentum=NORM_MOMENTUM)
+        normalisation = functools.partial(keras.layers.BatchNormalization, momentum=NORM_MOMENTUM)
         model = plan.network(normalisation=normalisation, image_size=None)
         if start:
             model.set_weights(start.weights_for(plan.network(), self.images))
+        fuse(model)
         model.compile(
             keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.0 if plan.teacher else LABEL_SMOOTHING),

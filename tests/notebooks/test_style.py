@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_utils import recorded
-from fer_utils.runner import WIDGET_VIEW
+from fer_utils.execution import WIDGET_VIEW
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 CHECKED = "nbval-check-output"
