@@ -69,13 +69,10 @@ def split_frozen(model):
         frozen = keras.Model(model.inputs, cut)
         tail = keras.Model(cut, outputs, name=f"{model.name}_tail") if frozen.weights else None
     else:
-        begin, end = keras.Model(inner.inputs, cut_inside), keras.Model(cut_inside, inner.outputs[0])
-        frozen = keras.Model(model.inputs, begin(cut, training=False))
+        frozen = _up_to(model, cut, inner, cut_inside)
         # If the model calls its backbone with training=False, so must the tail (`fit` overrides both).
         said = {key: value for key, value in after.arguments.kwargs.items() if key == "training"}
-        inputs = keras.Input(batch_shape=cut_inside.shape, dtype=cut_inside.dtype, name="features")
-        rest = keras.Model(after.output_tensors[0], outputs)
-        tail = keras.Model(inputs, rest(end(inputs, **said)), name=f"{model.name}_tail")
+        tail = _from(cut_inside, after, outputs, f"{model.name}_tail", **said)
     if not frozen.weights:
         # Resizing and rescaling alone are not worth keeping: their answers are larger than the pictures.
         raise UserError(_nothing_frozen((after_inside or after).operation))
@@ -84,7 +81,58 @@ def split_frozen(model):
     return shorten(frozen, tail)
 
 
-def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = True) -> np.ndarray:
+def split_on_the_way(model, frozen, trained_later: list):
+    """Cut the frozen part once more, where a later stage will begin to train.
+
+    Args:
+        model: what `frozen` is the frozen part of.
+        frozen: from `split_frozen`.
+        trained_later: layers of a backbone that is a layer of the model, all of them frozen now.
+
+    Returns:
+        (what the frozen part of the model will be then, what leads from there to the end of `frozen`), two
+        keras.Models; None where there is nothing to gain, because the later stage trains from the very beginning.
+    """
+    before = [layer.trainable for layer in trained_later]
+    try:
+        for layer in trained_later:
+            layer.trainable = True
+        cut, after = _find_cut(model)
+        inner = after.operation if after else None
+        if cut is None or not _is_model(inner) or after.input_tensors != [cut]:
+            return None
+        cut_inside, _ = _find_cut(inner)
+    finally:
+        for layer, value in zip(trained_later, before, strict=True):
+            layer.trainable = value
+    if cut_inside is None or _is_input(cut_inside):
+        return None
+    earlier = _up_to(model, cut, inner, cut_inside)
+    if not earlier.weights:
+        return None
+    return earlier, _from(cut_inside, after, frozen.outputs[0], frozen.name, training=False)
+
+
+def _up_to(model, cut, inner, cut_inside):
+    """Return the model from the whole one's input to a tensor inside its backbone, which begins at `cut`."""
+    import keras
+
+    return keras.Model(model.inputs, keras.Model(inner.inputs, cut_inside)(cut, training=False))
+
+
+def _from(cut_inside, backbone_call, output, name: str, **said):
+    """Return the model from a tensor inside the backbone to an output of the whole model."""
+    import keras
+
+    end = keras.Model(cut_inside, backbone_call.operation.outputs[0])
+    inputs = keras.Input(batch_shape=cut_inside.shape, dtype=cut_inside.dtype, name="features")
+    answer, whole = end(inputs, **said), backbone_call.output_tensors[0]
+    return keras.Model(inputs, answer if output is whole else keras.Model(whole, output)(answer), name=name)
+
+
+def compute(
+    frozen, images: np.ndarray, batch_size: int = 64, progress: bool = True, on_the_way: tuple | None = None
+) -> np.ndarray:
     """Return the frozen part's answer to each picture; what was computed before is only opened.
 
     The answers are kept in the cache folder, in a file named after the frozen weights, the layers, the number format
@@ -98,6 +146,7 @@ def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = T
         images: uint8 (n, 48, 48).
         batch_size: pictures that go through the network at once; fewer where their maps would take too much memory.
         progress: whether to show a progress bar.
+        on_the_way: from `split_on_the_way`: the features of a later stage are kept too, and these computed from them.
 
     Returns:
         float16 or float32 (n, …), a read-only memory map.
@@ -109,12 +158,15 @@ def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = T
 
     folder = cache_folder() / "features"
     path = folder / f"{_key(frozen, images)}.npy"
+    through, given = frozen, images
+    if on_the_way and not path.is_file():
+        given, through = compute(on_the_way[0], images, batch_size, progress), on_the_way[1]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Without a time limit: another process may take hours for them, and the lock goes when it does.
         with filelock.FileLock(f"{path}.lock"):
             if not path.is_file():
-                _compute_all(frozen, images, path, _bounded(batch_size, frozen), progress)
+                _compute_all(through, given, path, _bounded(batch_size, through), progress)
                 _prune(folder, keep=path)
             # The time of the last use, for pruning.
             os.utime(path)
@@ -126,7 +178,7 @@ def compute(frozen, images: np.ndarray, batch_size: int = 64, progress: bool = T
         ) from error
 
 
-def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64) -> tuple:
+def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64, trained_later: list = ()) -> tuple:
     """Replace a model by its tail, and pictures by their features.
 
     Args:
@@ -134,6 +186,7 @@ def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64) -
         training: (images uint8 (n, 48, 48), labels int64 (n,)).
         validation: the same.
         batch_size: pictures that go through the frozen part at once.
+        trained_later: layers that a later stage trains as well; its features are kept on the way to these.
 
     Returns:
         (tail, compiled as the model is; training with features instead of images; validation likewise).
@@ -143,11 +196,16 @@ def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64) -
     """
     frozen, tail = split_frozen(model)
     tail.compile_from_config(model.get_compile_config())
-    parts = [(compute(frozen, images, batch_size), labels) for images, labels in (training, validation)]
+    on_the_way = split_on_the_way(model, frozen, trained_later) if trained_later else None
+    parts = [
+        (compute(frozen, images, batch_size, on_the_way=on_the_way), labels)
+        for images, labels in (training, validation)
+    ]
     n, size = sum(len(labels) for _, labels in parts), sum(features.nbytes for features, _ in parts)
     print(
         f"{frozen.count_params():,} of {model.count_params():,} parameters are in frozen layers at the beginning.\n"
-        f"They are computed once for {n:,} pictures; {size / 2**20:,.0f} MB are kept on disk."
+        f"They are computed once for {n:,} pictures; {size / 2**20:,.0f} MB are kept on disk"
+        f"{', besides what a later stage begins with' if on_the_way else ''}."
     )
     return tail, *parts
 
@@ -278,13 +336,21 @@ def _key(frozen, images: np.ndarray) -> str:
     """Return a name that changes with anything that the features depend on."""
     from fer_utils.training import describe_layers
 
-    about = [VERSION, describe_layers(frozen), frozen.input_shape, [str(layer.dtype_policy) for layer in frozen.layers]]
+    formats = [str(layer.dtype_policy) for layer in frozen.layers]
+    about = [VERSION, _without_flags(describe_layers(frozen)), frozen.input_shape, formats]
     digest = hashlib.sha256(json.dumps(about, default=str).encode())
     for weight in frozen.get_weights():
         digest.update(np.ascontiguousarray(weight).view(np.uint8).reshape(-1).data)
     digest.update(repr(images.shape).encode())
     digest.update(np.ascontiguousarray(images).data)
     return digest.hexdigest()[:24]
+
+
+def _without_flags(part):
+    """Leave out, at any depth, whether a layer is to be trained: here none is, whatever those without weights say."""
+    if isinstance(part, dict):
+        return {key: _without_flags(value) for key, value in part.items() if key != "trainable"}
+    return [_without_flags(value) for value in part] if isinstance(part, list | tuple) else part
 
 
 def _bounded(batch_size: int, frozen) -> int:
@@ -305,7 +371,10 @@ def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progre
 
     def answers(start: int, n: int = step) -> np.ndarray:
         # predict() may see a shorter last batch; its rows are the same.
-        return np.asarray(frozen.predict(as_input(images[start : start + n]), batch_size, verbose=0), np.float32)
+        x = as_input(images[start : start + n])
+        # Features of an earlier layer, which no TensorFlow kernel takes as they are kept.
+        x = x.astype(np.float32) if x.dtype == np.float16 else x
+        return np.asarray(frozen.predict(x, batch_size, verbose=0), np.float32)
 
     # One batch tells how large the numbers are; were it wrong about the rest, `_fill` would notice.
     largest = np.abs(answers(0, batch_size)).max()

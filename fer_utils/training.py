@@ -80,6 +80,7 @@ def train(
     class_weight: dict[int, float] | None = None,
     settings: dict | None = None,
     frozen_once: bool = False,
+    trained_later: list = (),
 ) -> TrainedRun:
     """Fit a compiled model and keep the weights that were best on the validation part.
 
@@ -112,6 +113,8 @@ def train(
         settings: whatever else makes this run another one (learning rate, image size, weights, data).
         frozen_once: let the frozen layers at the model's beginning see each picture a single time, and train the rest
             on what they answer (see `fer_utils.features`). What is learned, kept and given back is the whole model.
+        trained_later: with `frozen_once`, layers of the backbone that a later stage will train as well. What the layers
+            before them answer is then kept too, so that the later stage need not compute it.
 
     Raises:
         UserError: if `epochs` is below 1, if the loss is no longer a finite number (what was saved before is kept), or
@@ -127,7 +130,7 @@ def train(
     if frozen_once:
         from fer_utils.features import only_tail
 
-        whole, (model, training, validation) = model, only_tail(model, training, validation, batch_size)
+        whole, (model, training, validation) = model, only_tail(model, training, validation, batch_size, trained_later)
     tail = model
     folder = Path(output_dir) / name
     folder.mkdir(parents=True, exist_ok=True)

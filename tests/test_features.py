@@ -269,6 +269,74 @@ def test_batches_cover_every_row_once_in_a_seeded_order():
     assert list(epochs(None)) == [list(range(10))] * 2
 
 
+def check_on_the_way(model, trained_later, unfreeze):
+    """The features of this stage come out the same by way of the next one's, which are then there already."""
+    frozen, _ = split_frozen(model)
+    earlier, rest = features.split_on_the_way(model, frozen, trained_later)
+    assert not any(layer.trainable for layer in trained_later)
+    direct = np.array(compute(frozen, IMAGES, progress=False))
+    Path(compute(frozen, IMAGES, progress=False).filename).unlink()
+    kept = compute(frozen, IMAGES, progress=False, on_the_way=(earlier, rest))
+    np.testing.assert_allclose(np.float32(kept), np.float32(direct), atol=2e-3, rtol=2e-3)
+    there = set((cache_folder() / "features").glob("*.npy"))
+    assert len(there) == 2
+    unfreeze()
+    of_next_stage = compute(split_frozen(model)[0], IMAGES, progress=False)
+    assert Path(of_next_stage.filename) in there - {Path(kept.filename)}
+
+
+def test_features_of_the_next_stage_are_kept_on_the_way(small):
+    model = small("all of it")
+    backbone = model.get_layer("backbone")
+    later = [layer for layer in backbone.layers if layer.name.startswith("b_")]
+
+    def unfreeze():
+        backbone.trainable = True
+        for layer in backbone.layers:
+            layer.trainable = layer in later
+
+    check_on_the_way(model, later, unfreeze)
+
+
+def test_features_of_notebook_5_are_kept_on_the_way(vgg16):
+    vgg16.trainable = False
+    model = models.vgg16_classifier(vgg16, 48)
+
+    def unfreeze():
+        vgg16.trainable = True
+        for layer in vgg16.layers:
+            layer.trainable = layer in vgg16.layers[-3:]
+
+    check_on_the_way(model, vgg16.layers[-3:], unfreeze)
+
+
+def test_features_of_notebook_6_are_kept_on_the_way_by_a_model_that_is_loaded(resnet, tmp_path):
+    resnet.trainable = False
+    model = models.resnet50_classifier(resnet, 48)
+    later = [layer for layer in resnet.layers if layer.name.startswith(("conv5_", "post_"))]
+    later = [layer for layer in later if not isinstance(layer, layers.BatchNormalization)]
+    names = [layer.name for layer in later]
+    frozen, _ = split_frozen(model)
+    compute(frozen, IMAGES, progress=False, on_the_way=features.split_on_the_way(model, frozen, later))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    backbone = loaded.get_layer("resnet50v2")
+    backbone.trainable = True
+    for layer in backbone.layers:
+        layer.trainable = layer.name in names
+    there = set((cache_folder() / "features").glob("*.npy"))
+    assert Path(compute(split_frozen(loaded)[0], IMAGES, progress=False).filename) in there and len(there) == 2
+
+
+def test_nothing_is_kept_on_the_way_if_the_next_stage_begins_at_the_beginning(small):
+    model = small("all of it")
+    frozen, _ = split_frozen(model)
+    assert features.split_on_the_way(model, frozen, model.get_layer("backbone").layers) is None
+    flat = keras.Sequential([keras.Input((48, 48, 1)), layers.Conv2D(2, 3, trainable=False), layers.Flatten()])
+    flat.add(layers.Dense(7))
+    assert features.split_on_the_way(flat, split_frozen(flat)[0], flat.layers[:1]) is None
+
+
 @pytest.fixture
 def fit(tiny_data, small, tmp_path):
     images, labels = tiny_data
@@ -294,6 +362,17 @@ def test_training_keeps_and_returns_the_whole_model(fit, tiny_data, tmp_path, ca
     for model in (result.model, loaded):
         accuracy = (predict(model, images[105:]).argmax(axis=1) == labels[105:]).mean()
         assert accuracy == pytest.approx(result.history["val_accuracy"].max(), abs=1e-5)
+
+
+def test_training_keeps_what_the_next_stage_begins_with(fit, small, capsys):
+    model = small("all of it")
+    later = [layer for layer in model.get_layer("backbone").layers if layer.name.startswith("b_")]
+    fit(1, model, trained_later=later)
+    assert "besides what a later stage begins with" in capsys.readouterr().out
+    # Of both parts.
+    assert len(list((cache_folder() / "features").glob("*.npy"))) == 4
+    assert len(fit(1, small("all of it")).history) == 1
+    assert "loaded instead of trained again" in capsys.readouterr().out
 
 
 def test_training_once_and_every_epoch_learn_alike(fit, small):
@@ -352,7 +431,7 @@ def test_class_weights_reach_the_tail(fit, small):
 
 def test_prediction_uses_what_training_kept(fit, small, tiny_data, monkeypatch):
     images, labels = tiny_data
-    result = fit(2)
+    result = fit(6)
     plain = predict(result.model, images[:105])
     # The pictures that were trained on are there; nothing may be computed for them.
     with monkeypatch.context() as patched:

@@ -41,6 +41,39 @@ def test_the_package_and_the_help_are_there_at_once(statement):
     assert ("predict" in found.stdout) == (statement == HELP)
 
 
+@pytest.mark.parametrize(
+    ("statement", "not_loaded"),
+    [
+        # What is loaded in a process for each notebook.
+        ("from fer_utils import execution", ("numpy", "pandas", "matplotlib", "rfc3987_syntax")),
+        ("from fer_utils import runner", ("rfc3987_syntax",)),
+        ("from fer_utils import recorded, reference, results", ("jsonschema",)),
+    ],
+)
+def test_what_takes_a_second_to_load_waits_until_it_is_needed(statement, not_loaded):
+    code = f"import sys; {statement}; print([name for name in {not_loaded} if sys.modules.get(name)])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_module_that_was_done_without_can_be_imported_afterwards():
+    code = """
+import sys
+from fer_utils.quiet import without_module
+with without_module("colorsys"):
+    try:
+        import colorsys
+    except ImportError:
+        print("done without")
+import colorsys
+with without_module("colorsys"):
+    import colorsys
+print(colorsys.__name__)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split("\n")[:2] == ["done without", "colorsys"]
+
+
 def test_keras_starts_without_a_word_on_stderr():
     code = "from fer_utils.quiet import load_keras; load_keras()"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
