@@ -1,10 +1,13 @@
 """An epoch of transfer learning: the tail on features that were computed once, against `fit` through everything."""
 
+import shutil
+
 import numpy as np
 
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import features, models, training
 from fer_utils.dataset import load_dataset
+from fer_utils.paths import cache_folder
 from fer_utils.quiet import load_keras
 
 BATCH_SIZE = 64
@@ -22,7 +25,30 @@ def measure() -> list[Comparison]:
     for image_size, (n, repeats) in SIZES.items():
         for what, model in _models(image_size):
             rows.append(_compare(what, model, images[:n], labels[:n], f"{image_size} px, {precision}", repeats))
+    rows.append(_both_stages(images[: SIZES[48][0]], precision))
     return rows
+
+
+def _both_stages(images, precision: str) -> Comparison:
+    """Compare the features of notebook 05's two stages computed in one pass with those of each computed on its own."""
+    backbone, _ = models.load_backbone("VGG16", 48, "random")
+    backbone.trainable = False
+    model = models.vgg16_classifier(backbone, 48)
+    of_head, _ = features.split_frozen(model)
+    on_the_way = features.split_on_the_way(model, of_head, backbone.layers[-3:])
+
+    def compute(**how):
+        shutil.rmtree(cache_folder() / "features", ignore_errors=True)
+        features.compute(of_head, images, BATCH_SIZE, progress=False, **how)
+        features.compute(on_the_way[0], images, BATCH_SIZE, progress=False)
+
+    return compare(
+        f"features of both stages, VGG16, {len(images):,} images at 48 px, {precision}: the second's on the way",
+        "each stage's computed on its own",
+        lambda: compute(on_the_way=on_the_way),
+        compute,
+        2,
+    )
 
 
 def _models(image_size: int):

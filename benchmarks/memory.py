@@ -20,7 +20,7 @@ from fer_utils.dataset import load_dataset
 MIB = 2**20
 BATCH_SIZE = 16
 STEPS = 3
-PAIRS = 3
+PAIRS = 2
 SUBSET = 1000
 """Images that the plain way enlarges to 224 pixels; the whole of FER-2013 would not fit into a laptop."""
 

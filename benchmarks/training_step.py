@@ -1,4 +1,4 @@
-"""The custom CNN: one training step in the number format that `PRECISION = "auto"` chooses, and keeping an epoch."""
+"""The custom CNN: one training step as `training.train` does it, and keeping an epoch."""
 
 import tempfile
 from pathlib import Path
@@ -8,9 +8,12 @@ import numpy as np
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import models, training
 from fer_utils.dataset import load_dataset
+from fer_utils.fused_normalisation import fuse
 from fer_utils.quiet import load_keras
 
 BATCH_SIZE = 64
+NARROW = 0.25
+"""The share of the filters in the profiles for a laptop."""
 
 
 def measure(steps: int = 2) -> list[Comparison]:
@@ -23,17 +26,26 @@ def measure(steps: int = 2) -> list[Comparison]:
     precision, reason = training.choose_precision(), training.why_precision()
     images, labels = load_dataset(progress=False).subset("Training")
     batch = images[:BATCH_SIZE, ..., np.newaxis].astype("float32"), labels[:BATCH_SIZE]
-    ours = _compiled()
+    ours, narrow, narrow_plain = _compiled(), _compiled(NARROW), _compiled(NARROW)
+    for model in (ours, narrow):
+        fuse(model)
     training.choose_precision("float32")
     plain = _compiled()
     training.choose_precision(precision)
     rows = [
         compare(
-            f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, {reason}",
+            f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, fused batch normalisation, {reason}",
             "Keras's defaults, float32",
             lambda: [ours.train_on_batch(*batch) for _ in range(steps)],
             lambda: [plain.train_on_batch(*batch) for _ in range(steps)],
-        )
+        ),
+        compare(
+            f"{10 * steps} training steps of the custom CNN, {NARROW:.0%} of its filters, {BATCH_SIZE} images each, "
+            f"{precision}: batch normalisation by the fused kernel",
+            "Keras's batch normalisation, same number format",
+            lambda: [narrow.train_on_batch(*batch) for _ in range(10 * steps)],
+            lambda: [narrow_plain.train_on_batch(*batch) for _ in range(10 * steps)],
+        ),
     ]
     with tempfile.TemporaryDirectory() as folder:
         last, best = Path(folder) / "checkpoint.keras", Path(folder) / "model.keras"
@@ -53,8 +65,8 @@ def measure(steps: int = 2) -> list[Comparison]:
     return rows
 
 
-def _compiled():
+def _compiled(width: float = 1.0):
     keras = load_keras()
-    model = models.custom_cnn()
+    model = models.custom_cnn(width=width)
     model.compile(keras.optimizers.Adam(3e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
