@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_utils import recorded
-from fer_utils.execution import WIDGET_VIEW
+from fer_utils.execution import NEEDS_OTHERS, WIDGET_VIEW
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 CHECKED = "nbval-check-output"
@@ -51,6 +51,12 @@ def test_cells_are_small(notebook):
     assert max(lines) <= 25
     longest = max(len(line) for cell in code_cells(notebook) for line in cell.source.splitlines())
     assert longest <= 105, "longer lines are cut off in the HTML page"
+
+
+def test_a_notebook_that_shows_others_results_says_from_which_cell_on(notebook):
+    """The cells before need not wait: two minutes of a run of the series."""
+    tagged = [cell for cell in code_cells(notebook) if NEEDS_OTHERS in cell.metadata.get("tags", [])]
+    assert len(tagged) == bool(notebook.metadata.get("fer_utils", {}).get("after"))
 
 
 def text_of(stem, cell_id):
