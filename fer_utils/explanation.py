@@ -27,7 +27,8 @@ def feature_layer(model, name: str | None = None):
     """Return the layer whose feature maps Grad-CAM reads.
 
     By default the last convolution and whatever only rescales, adds or rectifies its maps: of these the last that
-    rectifies (its values say "present" or "absent"), or the last of all if none does. Nested models are searched too.
+    rectifies (its values say "present" or "absent"), or the last of all if none does. Where networks side by side put
+    their maps together, it is the layer that does so. Nested models are searched too.
 
     Args:
         model: a keras.Model.
@@ -55,6 +56,8 @@ def feature_layer(model, name: str | None = None):
     for layer in every[last + 1 :]:
         if isinstance(layer, rectifiers):
             chosen, rectified = layer, True
+        elif isinstance(layer, layers.Concatenate):
+            chosen = layer
         elif not isinstance(layer, neutral):
             break
         elif not rectified:

@@ -80,9 +80,9 @@ def scaled_widths(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
 
 def compact_cnn(
     stem: int = 32, widths: tuple[int, ...] = (48, 96, 192), blocks: int = 2, dropout: float = 0.3, normalisation=None,
-    image_size: int | None = IMAGE_SIZE,
+    image_size: int | None = IMAGE_SIZE, members: int = 1,
 ):
-    """Build the small residual network that ships with the package.
+    """Build the small residual network that ships with the package, or several side by side.
 
     A 3×3 convolution at full size, then stages of residual blocks, each stage at half the height and width of the
     one before (He et al. 2016, arXiv:1512.03385; the shortcut averages before it projects, He et al. 2019,
@@ -96,6 +96,8 @@ def compact_cnn(
         normalisation: makes the layer that follows each convolution; by default Keras's BatchNormalization. False
             builds the network as it is shipped, with the normalisation folded into the convolutions.
         image_size: height and width of the input in pixels; None lets the network take any.
+        members: networks side by side, of the same sizes, that share the input and the last layer: an ensemble in one
+            forward pass (Dietterich 2000, "Ensemble methods in machine learning"; `compact.ensemble` joins such).
 
     Returns:
         An uncompiled keras.Model, (n, 48, 48, 1) in 0..255 → float32 (n, 7).
@@ -113,22 +115,34 @@ def compact_cnn(
         )(x)  # fmt: skip
         return x if normalisation is False else normalisation(name=f"{name}_norm")(x)
 
+    def feature_maps(x, prefix):
+        x = layers.ReLU(name=f"{prefix}stem_relu")(convolution(x, stem, f"{prefix}stem"))
+        for stage, width in enumerate(widths, start=1):
+            for block in range(1, blocks + 1):
+                name, strides = f"{prefix}stage{stage}_block{block}", 2 if block == 1 else 1
+                shortcut = x
+                if strides > 1:
+                    shortcut = layers.AveragePooling2D(2, padding="same", name=f"{name}_average")(x)
+                    shortcut = convolution(shortcut, width, f"{name}_shortcut", kernel=1)
+                x = layers.ReLU(name=f"{name}_relu1")(convolution(x, width, f"{name}_1", strides=strides))
+                x = layers.Add(name=f"{name}_add")([shortcut, convolution(x, width, f"{name}_2")])
+                x = layers.ReLU(name=f"{name}_relu2")(x)
+        return x
+
     inputs = keras.Input((image_size, image_size, 1), name="image")
     x = layers.Rescaling(1 / 64, offset=-2, name="rescale")(inputs)
-    x = layers.ReLU(name="stem_relu")(convolution(x, stem, "stem"))
-    for stage, width in enumerate(widths, start=1):
-        for block in range(1, blocks + 1):
-            name, strides = f"stage{stage}_block{block}", 2 if block == 1 else 1
-            shortcut = x
-            if strides > 1:
-                shortcut = layers.AveragePooling2D(2, padding="same", name=f"{name}_average")(x)
-                shortcut = convolution(shortcut, width, f"{name}_shortcut", kernel=1)
-            x = layers.ReLU(name=f"{name}_relu1")(convolution(x, width, f"{name}_1", strides=strides))
-            x = layers.Add(name=f"{name}_add")([shortcut, convolution(x, width, f"{name}_2")])
-            x = layers.ReLU(name=f"{name}_relu2")(x)
+    if members == 1:
+        x = feature_maps(x, "")
+    else:
+        x = layers.Concatenate(name="members")([feature_maps(x, member_prefix(i)) for i in range(members)])
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, softmax_output(x), name="compact_cnn")
+
+
+def member_prefix(index: int) -> str:
+    """Return what the names of a member's layers begin with in a `compact_cnn` of several; `index` counts from 0."""
+    return f"member{index + 1}_"
 
 
 def softmax_output(x):

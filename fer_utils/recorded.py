@@ -101,7 +101,8 @@ def keep(
 
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, its image size, and the width of a network with fewer filters.
+        "_own" for one that started from a file, its image size, the width of a network with fewer filters, and how
+        many members an ensemble has.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -124,6 +125,8 @@ def keep(
     suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
+    members = record["settings"].get("members", 1)
+    suffix += f"_{members}_members" if members > 1 else ""
     kept = folder / f"{model}{suffix}_seed{record['settings']['seed']}.json"
     if kept.exists() and not replace:
         raise UserError(f"{kept.name} is recorded already; to put this run in its place, add --replace")
@@ -153,7 +156,9 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
     """Return the recorded run that stands for a model; None if there is none.
 
     That is the run from ImageNet weights if there is one, of those the one whose share of the filters is nearest to
-    `width`, and of several the best on the validation part. Of the compact model it is the one that ships.
+    `width`, and of several the best on the validation part. Of the compact model it is the one that ships: the one that
+    gives the validation part's labels the highest likelihood. The part is so small that chance alone moves an accuracy
+    there by two points; the likelihood counts how sure each answer was, too.
     """
     records = load_recorded() if records is None else records
     mine = [record for record in records if record["model"] == model]
@@ -161,7 +166,8 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
     def worth(record: dict) -> tuple:
         start = WEIGHTS.index(record["weights"])
         apart = abs(_width(record) - width)
-        return start, apart, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
+        loss = record["settings"]["calibration"]["validation"]["nll_after"] if model == "compact" else 0
+        return start, apart, loss, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
 
     return min(mine, key=worth, default=None)
 
@@ -190,28 +196,41 @@ def table(records: list[dict], split: str = "PublicTest") -> str:
 def _row(title: str, record: dict, split: str, original: str) -> str:
     score = record["scores"][split]
     low, high = score["accuracy_ci95"]
-    # The notebooks train a backbone's last layers only: from random weights, the others never learn anything.
-    starts = {"imagenet": ", ImageNet", "random": ", random weights and mostly frozen", "file": ", own weights"}
-    weights = starts.get(record["weights"], "")
-    if "image_size" in record["settings"]:
-        weights += f", {record['settings']['image_size']} px"
-    if _width(record) != 1:
-        weights += f", {_width(record):.0%} of the filters"
-    if record["settings"].get("start"):
-        weights += ", second training"
-    elif record["settings"].get("trust"):
-        teachers = str(record["settings"].get("teacher")).count("+") + 1
-        weights += ", taught by a larger network" if teachers == 1 else f", taught by {teachers} larger networks"
     least, most = macro_f1_range(score)
     other = [
         f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))
     ]
     return (
-        f"| {title}{weights}, seed {record['settings']['seed']} | **{score['accuracy']:.1%}** "
+        f"| {', '.join([title, *_origin(record)])} | **{score['accuracy']:.1%}** "
         f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | "
         f"{other[0]} | {other[1]} | "
         f"{record['epochs']}, {record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
     )
+
+
+def _origin(record: dict) -> list[str]:
+    """Return what sets a run apart from others of its model: weights, sizes, what taught it, seed."""
+    settings = record["settings"]
+    if "trained" in settings:
+        members = settings["trained"]
+        seeds = " and ".join(str(member["seed"]) for member in members)
+        return [f"{len(members)} networks side by side", f"seeds {seeds}"]
+    # The notebooks train a backbone's last layers only: from random weights, the others never learn anything.
+    starts = {"imagenet": ["ImageNet"], "random": ["random weights and mostly frozen"], "file": ["own weights"]}
+    told = list(starts.get(record["weights"], ()))
+    if "image_size" in settings:
+        told.append(f"{settings['image_size']} px")
+    if _width(record) != 1:
+        told.append(f"{_width(record):.0%} of the filters")
+    start = settings.get("start")
+    if start:
+        told.append("second training")
+    # A run without a teacher learned from the model that it began with.
+    if settings.get("trust") and (settings.get("teacher") or not start):
+        teachers = str(settings.get("teacher")).count("+") + 1
+        one, several = ("another network", "other networks") if start else ("a larger network", "larger networks")
+        told.append(f"taught by {one if teachers == 1 else f'{teachers} {several}'}")
+    return [*told, f"seed {settings['seed']}"]
 
 
 def model_card_figures(record: dict, split: str = "PublicTest") -> str:
@@ -237,10 +256,14 @@ def model_card_figures(record: dict, split: str = "PublicTest") -> str:
             f"| {name} | {values['ece_before']:.3f} → {values['ece_after']:.3f} | "
             f"{values['nll_before']:.3f} → {values['nll_after']:.3f} |"
         )
+    minutes = [each["seconds"] / 60 for each in record["settings"].get("trained", [record])]
+    lasted = f"in {minutes[0]:.0f} minutes on"
+    if len(minutes) > 1:
+        lasted = f"from trainings of {' and '.join(f'{each:.0f}' for each in minutes)} minutes, on"
     lines += [
         "",
         f"Temperature {record['settings']['temperature']:.3f}, fitted on the validation part. {record['parameters']:,} "
-        f"numbers. Trained with `{record['command']}` in {record['seconds'] / 60:.0f} minutes on {record['hardware']} "
+        f"numbers. Made with `{record['command']}` {lasted} {record['hardware']} "
         f"(Keras {record['environment']['versions']['keras']}, backend {record['environment']['backend']}, "
         f"{record['settings']['dtype']}).",
     ]

@@ -156,13 +156,18 @@ def test_a_random_start_never_fills_the_imagenet_row(run):
     assert recorded.reference("compact", [run]) is None
 
 
+def as_compact(run, loss=0.9):
+    run["settings"]["calibration"] = {"validation": {"nll_after": loss}}
+    return run | {"model": "compact", "hardware": "a test", "weights": "none"}
+
+
 def test_of_several_compact_runs_the_one_best_on_the_validation_part_ships(run):
-    run |= {"model": "compact", "hardware": "a test", "weights": "none"}
+    run = as_compact(run)
     other = copy.deepcopy(run)
-    other["settings"] = {"seed": 4, "start": "0" * 64}
-    other["scores"]["validation"] = a_score("validation", right=9)
-    # PublicTest must not decide.
+    other["settings"] = {"seed": 4, "start": "0" * 64, "calibration": {"validation": {"nll_after": 0.8}}}
+    # Neither PublicTest nor an accuracy from so few pictures must decide.
     run["scores"]["PublicTest"] = a_score("PublicTest", right=20)
+    run["scores"]["validation"] = a_score("validation", right=9)
     table = recorded.table([run, other])
     assert recorded.reference("compact", [run, other]) is other
     assert "| Compact CNN (ships), second training, seed 4 |" in table and "| Compact CNN, seed 3 |" in table
@@ -170,9 +175,22 @@ def test_of_several_compact_runs_the_one_best_on_the_validation_part_ships(run):
 
 @pytest.mark.parametrize("teachers, said", [("a" * 64, "a larger network"), ("a+b", "2 larger networks")])
 def test_a_compact_run_says_what_taught_it(run, teachers, said):
-    run |= {"model": "compact", "hardware": "a test", "weights": "none"}
+    run = as_compact(run)
     run["settings"] |= {"start": None, "teacher": teachers, "trust": 0.75}
     assert f"| Compact CNN (ships), taught by {said}, seed 3 |" in recorded.table([run])
+
+
+@pytest.mark.parametrize("teacher, said", [("a" * 64, ", taught by another network"), (None, "")])
+def test_a_second_training_says_whether_another_network_taught_it(run, teacher, said):
+    run = as_compact(run)
+    run["settings"] |= {"start": "b" * 64, "teacher": teacher, "trust": 0.6}
+    assert f"| Compact CNN (ships), second training{said}, seed 3 |" in recorded.table([run])
+
+
+def test_an_ensemble_says_of_which_trainings_it_was_made(run):
+    run = as_compact(run)
+    run["settings"]["trained"] = [{"seed": 3, "seconds": 300}, {"seed": 4, "seconds": 5400}]
+    assert "| Compact CNN (ships), 2 networks side by side, seeds 3 and 4 |" in recorded.table([run])
 
 
 def test_a_row_carries_n_interval_and_the_original_figure(run):

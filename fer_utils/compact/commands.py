@@ -1,4 +1,4 @@
-"""The command `fer train compact`; Keras is imported inside it: `fer --help` must not wait for it."""
+"""The commands `fer train compact` and `fer train ensemble`; Keras is imported inside: `fer --help` must not wait."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +8,6 @@ import typer
 from fer_utils.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Train the model that ships with the package.")
-
-
-@app.callback()
-def _training() -> None:
-    """Keep `compact` a command of its own, also while it is the only one."""
 
 
 @app.command()
@@ -45,7 +40,9 @@ def compact(
     ] = "auto",
     start: Annotated[
         str | None,
-        typer.Option(help="Begin with a finished model and learn from its answers too: 'shipped', or a run's folder."),
+        typer.Option(
+            help="Begin with a finished model: 'shipped', or a run's folder. Without --teacher, learn its answers too."
+        ),
     ] = None,
     width: Annotated[
         float,
@@ -54,7 +51,14 @@ def compact(
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of a finished, larger run, to learn its answers to every changed picture; may be repeated."
+            help="Folder of a finished run, or 'shipped', whose answers to every changed picture are learned too; "
+            "may be repeated."
+        ),
+    ] = None,
+    trust: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of such answers in what is learned.  [default: 0.75; without --teacher 0.6]"
         ),
     ] = None,
     on_device: Annotated[
@@ -99,13 +103,14 @@ def compact(
     from fer_utils.batches_ahead import workers_by_default
     from fer_utils.compact.finish import finish
     from fer_utils.compact.on_device import OnDevice, is_accelerated, require_jax
-    from fer_utils.compact.start import Start
+    from fer_utils.compact.shipped import SHIPPED
+    from fer_utils.compact.start import FinishedTeacher, Start
     from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, Teacher, settings_of
     from fer_utils.models import scaled_widths
     from fer_utils.training import choose_precision
 
-    if start and teacher:
-        raise typer.BadParameter("a run begins with a finished model or learns from a larger one", param_hint="--start")
+    if trust is not None and not (start or teacher):
+        raise typer.BadParameter("there are answers to trust only with --teacher or --start", param_hint="--trust")
     if start and width != 1:
         raise typer.BadParameter("the finished model has its own width", param_hint="--width")
     on_device = is_accelerated() if on_device is None else on_device
@@ -113,21 +118,22 @@ def compact(
         require_jax()
     if views and not on_device:
         raise typer.BadParameter("pictures come again only with --on-device", param_hint="--views")
-    finished, larger = Start(start) if start else None, [Teacher(folder) for folder in teacher or ()]
+    finished = Start(start) if start else None
+    teachers = [FinishedTeacher() if str(each) == SHIPPED else Teacher(each) for each in teacher or ()]
     # The same pictures stay held out, or they would be validated on by a network that knows them.
-    if finished:
-        validation = finished.about.get("validation_split", validation)
-    if larger:
-        validation = larger[0].plan.validation_split
+    for earlier in (finished.division if finished else {}, *(teacher.settings for teacher in teachers)):
+        validation = earlier.get("validation_split", validation)
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
     settings = {}
     if width != 1:
         stem, *widths = scaled_widths((Plan.stem, *Plan.widths), width)
         settings = {**(WIDE if width > 1 else {}), "stem": stem, "widths": tuple(widths)}
-    settings |= SECOND_TRAINING | finished.settings if finished else {}
-    settings |= TAUGHT | settings_of(larger) if larger else {}
-    settings |= {"learning_rate": learning_rate} if learning_rate else {}
+    if finished:
+        settings |= finished.settings if teachers else SECOND_TRAINING | finished.settings
+    settings |= TAUGHT | settings_of(teachers, finished) if teachers else {}
+    given = {"learning_rate": learning_rate, "trust": trust}
+    settings |= {name: value for name, value in given.items() if value is not None}
     plan = Plan(
         steps=steps or epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
         warmup=min(2 * per_epoch, 400), dtype=choose_precision(dtype), on_device=on_device, views=views,
@@ -136,7 +142,7 @@ def compact(
     if decay_from is not None and decay_from >= plan.steps:
         raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")
     try:
-        run = Run(run_dir, images, labels, plan, finished, larger)
+        run = Run(run_dir, images, labels, plan, finished, teachers)
     except ValueError as error:
         if isinstance(error, UserError):
             raise
@@ -151,4 +157,33 @@ def compact(
         workers=0 if on_device else workers, device=OnDevice(run) if on_device else None,
     )  # fmt: skip
     for line in finish(run, dataset, out or run_dir):
+        typer.echo(line)
+
+
+@app.command()
+def ensemble(
+    member: Annotated[
+        list[Path], typer.Option(help="Folder of a finished run of 'fer train compact', or 'shipped'; twice or more.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="What the members were trained on.  [default: $FER_DATA, data/, the sample]")
+    ] = None,
+    run_dir: Annotated[Path, typer.Option(help="Folder for the record.")] = Path("runs/ensemble"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for compact.npz and compact.onnx.  [default: the run's folder]")
+    ] = None,
+) -> None:
+    """Join finished compact models to one that answers with the mean of their logits, calibrate, score and write it.
+
+    Nothing is trained. Whether the ensemble is better than its members, the validation part says.
+    """
+    from fer_utils.dataset import load_dataset
+    from fer_utils.quiet import load_keras
+
+    dataset = load_dataset(data)
+    load_keras()
+    from fer_utils.compact.ensemble import Member, ensemble_of
+    from fer_utils.compact.finish import publish
+
+    for line in publish(ensemble_of([Member(each) for each in member], dataset, run_dir), dataset, out or run_dir):
         typer.echo(line)

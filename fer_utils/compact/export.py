@@ -1,7 +1,8 @@
 """From a finished run to the two files that ship: weights for Keras, and the same network for ONNX Runtime.
 
-Both hold the same half-precision numbers: the normalisation is folded into the convolutions, and the temperature into
-the last layer, so that the network's probabilities are calibrated as they come.
+Both hold the same numbers, in half precision or, where that would make too large a file, kernels of eight bits: the
+normalisation is folded into the convolutions, and the temperature into the last layer, so that the network's
+probabilities are calibrated as they come.
 """
 
 import json
@@ -11,11 +12,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fer_utils.compact.shipped import ONNX_FILE, WEIGHTS_FILE
+from fer_utils.compact.quantisation import quantised
+from fer_utils.compact.shipped import ONNX_FILE, SCALE, WEIGHTS_FILE
 from fer_utils.labels import EMOTIONS, IMAGE_SIZE
 from fer_utils.longrun import write_atomically
 
 ONNX_VERSION = 13
+# A file of the package may not be larger, in bytes.
+LARGEST_FILE = 6_000_000
 
 
 def folded_weights(trained, plain) -> list[np.ndarray]:
@@ -48,7 +52,7 @@ def divide_logits(weights: list[np.ndarray], temperature: float) -> list[np.ndar
 
 
 def save_compact(folder: str | Path, network, about: dict) -> list[Path]:
-    """Write `compact.npz` and `compact.onnx`, which hold the same numbers in half precision.
+    """Write `compact.npz` and `compact.onnx`, which hold the same numbers: half precision, or kernels of eight bits.
 
     Args:
         folder: created if missing.
@@ -57,7 +61,12 @@ def save_compact(folder: str | Path, network, about: dict) -> list[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{index:04d}": weight.astype(np.float16) for index, weight in enumerate(network.get_weights())}
+    arrays = {}
+    for index, weight in enumerate(network.get_weights()):
+        if weight.ndim == 4 and needs_quantising(network):
+            arrays[f"{index:04d}"], arrays[f"{index:04d}{SCALE}"] = quantised(weight)
+        else:
+            arrays[f"{index:04d}"] = weight.astype(np.float16)
     text = json.dumps(about, sort_keys=True)
     description = np.frombuffer(text.encode(), np.uint8)
     write_atomically(
@@ -68,10 +77,15 @@ def save_compact(folder: str | Path, network, about: dict) -> list[Path]:
     return [folder / WEIGHTS_FILE, folder / ONNX_FILE]
 
 
+def needs_quantising(network) -> bool:
+    """Return whether the network's numbers in half precision would make too large a file."""
+    return 2 * network.count_params() > LARGEST_FILE
+
+
 def as_onnx(network, about: str):
     """Return the folded compact network as an ONNX model: "image" float32 (n, 48, 48, 1) → "probabilities" (n, 7).
 
-    The numbers are stored in half precision and widened when the model is loaded.
+    The numbers are stored in half precision, or the kernels in eight bits, and widened when the model is loaded.
 
     Args:
         network: `compact_cnn` built with `normalisation=False`.
@@ -81,6 +95,7 @@ def as_onnx(network, about: str):
         NotImplementedError: for a layer that the compact network does not have.
     """
     nodes, constants = [], []
+    in_eight_bits = needs_quantising(network)
 
     def constant(name, values):
         constants.append(numpy_helper.from_array(values, f"{name}_stored"))
@@ -88,6 +103,20 @@ def as_onnx(network, about: str):
             nodes.append(helper.make_node("Cast", [f"{name}_stored"], [name], to=TensorProto.FLOAT))
             return name
         return f"{name}_stored"
+
+    def kernel_of(name, kernel):
+        """Add a convolution's kernel, in ONNX's order: outputs, inputs, height, width."""
+        if not in_eight_bits:
+            return constant(name, np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)).astype(np.float16))
+        numbers, scale = quantised(kernel)
+        constants.append(
+            numpy_helper.from_array(np.ascontiguousarray(numbers.transpose(3, 2, 0, 1)), f"{name}_stored")
+        )
+        # Not DequantizeLinear: ONNX Runtime would do that anew for each face instead of once.
+        nodes.append(helper.make_node("Cast", [f"{name}_stored"], [f"{name}_numbers"], to=TensorProto.FLOAT))
+        factor = constant(f"{name}_scale", scale.reshape(-1, 1, 1, 1))
+        nodes.append(helper.make_node("Mul", [f"{name}_numbers", factor], [name]))
+        return name
 
     def add(layer, inputs):
         name, kind = layer.name, type(layer).__name__
@@ -100,10 +129,9 @@ def as_onnx(network, about: str):
             shape = constant(f"{name}_shape", np.array([-1, 1, IMAGE_SIZE, IMAGE_SIZE], np.int64))
             nodes.append(helper.make_node("Reshape", [f"{name}_last", shape], [name]))
         elif kind == "Conv2D":
-            kernel, bias = (weight.astype(np.float16) for weight in layer.get_weights())
+            kernel, bias = layer.get_weights()
             operands = [
-                inputs[0], constant(f"{name}_kernel", np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))),
-                constant(f"{name}_bias", bias),
+                inputs[0], kernel_of(f"{name}_kernel", kernel), constant(f"{name}_bias", bias.astype(np.float16)),
             ]  # fmt: skip
             # Keras pads below and to the right first, which ONNX calls SAME_UPPER.
             nodes.append(
@@ -120,6 +148,8 @@ def as_onnx(network, about: str):
             nodes.append(helper.make_node("Softmax", [f"{name}_logits"], [name], axis=1))
         elif kind in ("ReLU", "Add"):
             nodes.append(helper.make_node("Relu" if kind == "ReLU" else kind, inputs, [name]))
+        elif kind == "Concatenate":
+            nodes.append(helper.make_node("Concat", inputs, [name], axis=1))
         elif kind == "Dropout":
             nodes.append(helper.make_node("Identity", inputs, [name]))
         else:

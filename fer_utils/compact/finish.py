@@ -39,6 +39,27 @@ class _WholeRun(TrainedRun):
         return self.epochs
 
 
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A network whose training is over, with what is needed to calibrate, score and record it.
+
+    Attributes:
+        network: `compact_cnn` without normalisation; its answers are not calibrated yet.
+        training: images uint8 (n, 48, 48) that were learned from, and their labels (n,).
+        validation: images and labels that were held out.
+        about: settings and provenance for the files; `publish` adds the temperature and the data.
+        settings: what shaped it, for the record; `publish` adds the calibration.
+        run: what the record says of the training; its folder takes the record.
+    """
+
+    network: object
+    training: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+    about: dict
+    settings: dict
+    run: TrainedRun
+
+
 def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
     """Calibrate a trained run on its validation part, write its files, score it once on the test parts and record it.
 
@@ -51,42 +72,18 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         Lines that say what was scored and written.
     """
     keras.config.set_dtype_policy("float32")
-    trained, plain = run.plan.network(), run.plan.network(normalisation=False)
-    trained.set_weights(run.average.weights)
-    weights = folded_weights(trained, plain)
-    images, labels = run.validation
-    raw = _mirrored(trained, images)
-    temperature = fit_temperature(labels, raw)
-    plain.set_weights(divide_logits(weights, temperature))
     plan = run.plan
+    trained, plain = plan.network(), plan.network(normalisation=False)
+    trained.set_weights(run.average.weights)
+    plain.set_weights(folded_weights(trained, plain))
     about = {
-        "network": {"stem": plan.stem, "widths": list(plan.widths), "blocks": plan.blocks, "dropout": plan.dropout},
-        "temperature": round(temperature, 4),
+        "network": plan.sizes,
         "seed": plan.seed,
         "split_seed": plan.seed if plan.split_seed is None else plan.split_seed,
         "validation_split": plan.validation_split,
         "start": plan.start,
         "steps": plan.steps,
-        "trained_on": "FER-2013 Training" if not dataset.is_sample else "the embedded sample of generated faces",
-        "n_training": len(run.labels),
-        "data_fingerprint": dataset.fingerprint,
-        "labels": "angry disgust fear happy sad surprise neutral",
-        "not_for": "inferring what people feel; see the model card",
     }
-    files = save_compact(out, plain, about)
-    model = ShippedModel(Path(out) / ONNX_FILE)
-    parts = {"training": (run.images, run.labels), "validation": run.validation}
-    parts |= {usage: dataset.subset(usage) for usage in USAGES[1:] if (dataset.usage == usage).any()}
-    predictions = {name: model.predict(part[0]) for name, part in parts.items()}
-    scores = [score(part[1], predictions[name], name) for name, part in parts.items()]
-    calibration = {}
-    for name, part in list(parts.items())[1:]:
-        before = raw if name == "validation" else _mirrored(trained, part[0])
-        calibration[name] = {
-            f"{measure}_{moment}": function(part[1], probabilities)
-            for moment, probabilities in (("before", before), ("after", with_temperature(before, temperature)))
-            for measure, function in (("ece", calibration_error), ("nll", negative_log_likelihood))
-        }
     history = pd.read_csv(run.folder / "log.csv")
     history.index = pd.RangeIndex(1, len(history) + 1, name="measurement")
     settings = {
@@ -96,12 +93,54 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "norm_momentum": NORM_MOMENTUM, "start": plan.start, "teacher": plan.teacher, "trust": plan.trust,
         "on_device": plan.on_device, "views": plan.views,
         "distortion": dataclasses.asdict(Distortion(**plan.distortion)),
+    }  # fmt: skip
+    whole = _WholeRun(plain, history, run.folder, plan, len(run.labels))
+    return publish(Finished(plain, (run.images, run.labels), run.validation, about, settings, whole), dataset, out)
+
+
+def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[str]:
+    """Calibrate a network on its validation part, write its files, score it once on the test parts and record it.
+
+    Args:
+        finished: the network; its last layer is divided by the temperature.
+        dataset: what it was trained on; its test parts are scored, those that there are.
+        out: folder for compact.npz and compact.onnx.
+
+    Returns:
+        Lines that say what was scored and written.
+    """
+    network, labels = finished.network, finished.validation[1]
+    parts = {"training": finished.training, "validation": finished.validation}
+    parts |= {usage: dataset.subset(usage) for usage in USAGES[1:] if (dataset.usage == usage).any()}
+    raw = {name: _mirrored(network, part[0]) for name, part in parts.items() if name != "training"}
+    temperature = fit_temperature(labels, raw["validation"])
+    network.set_weights(divide_logits(network.get_weights(), temperature))
+    about = finished.about | {
+        "temperature": round(temperature, 4),
+        "trained_on": "FER-2013 Training" if not dataset.is_sample else "the embedded sample of generated faces",
+        "n_training": len(finished.training[1]),
+        "data_fingerprint": dataset.fingerprint,
+        "labels": "angry disgust fear happy sad surprise neutral",
+        "not_for": "inferring what people feel; see the model card",
+    }
+    files = save_compact(out, network, about)
+    model = ShippedModel(Path(out) / ONNX_FILE)
+    predictions = {name: model.predict(part[0]) for name, part in parts.items()}
+    scores = [score(part[1], predictions[name], name) for name, part in parts.items()]
+    calibration = {
+        name: {
+            f"{measure}_{moment}": function(parts[name][1], probabilities)
+            for moment, probabilities in (("before", before), ("after", with_temperature(before, temperature)))
+            for measure, function in (("ece", calibration_error), ("nll", negative_log_likelihood))
+        }
+        for name, before in raw.items()
+    }
+    settings = finished.settings | {
         "temperature": temperature, "calibration": calibration,
         "processor": platform.processor() or platform.machine(), **about["network"],
     }  # fmt: skip
     record(
-        title="Compact CNN (shipped)", run=_WholeRun(plain, history, run.folder, plan, len(run.labels)),
-        dataset=dataset, scores=scores, settings=settings,
+        title="Compact CNN (shipped)", run=finished.run, dataset=dataset, scores=scores, settings=settings,
         predictions={name: np.asarray(p, np.float32) for name, p in predictions.items()},
     )  # fmt: skip
     lines = [describe(result) for result in scores]

@@ -18,6 +18,8 @@ from fer_utils.labels import EMOTIONS, IMAGE_SIZE
 SHIPPED = "shipped"
 WEIGHTS_FILE = "compact.npz"
 ONNX_FILE = "compact.onnx"
+# What is added to the name of a kernel of eight bits for its scales.
+SCALE = "_scale"
 # Larger batches gain nothing on a CPU and cost memory.
 BATCH = 64
 # What a model is tried on once it is loaded.
@@ -124,10 +126,21 @@ def load_shipped(path: str | Path | None = None):
     try:
         with np.load(path) as stored:
             network = json.loads(stored["about"].tobytes())["network"]
-            weights = [stored[name].astype(np.float32) for name in sorted(stored.files) if name != "about"]
+            weights = _stored_weights(stored)
         model = compact_cnn(**network | {"widths": tuple(network["widths"])}, normalisation=False)
         model.set_weights(weights)
     except Exception as error:  # NumPy, zipfile, zlib and Keras each have exceptions of their own for a damaged file.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} does not hold a compact model ({reason})") from error
     return model
+
+
+def _stored_weights(stored) -> list[np.ndarray]:
+    """Return the float32 arrays of an opened `compact.npz`, kernels of eight bits widened."""
+    from fer_utils.compact.quantisation import widened
+
+    names = sorted(name for name in stored.files if name != "about" and not name.endswith(SCALE))
+    return [
+        widened(stored[name], stored[name + SCALE]) if name + SCALE in stored.files else stored[name].astype(np.float32)
+        for name in names
+    ]

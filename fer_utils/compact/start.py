@@ -11,6 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer_utils.calibration import with_temperature
+from fer_utils.compact.export import divide_logits
 from fer_utils.compact.shipped import ONNX_FILE, SHIPPED, WEIGHTS_FILE, ShippedModel, assets, load_shipped
 from fer_utils.labels import IMAGE_SIZE
 from fer_utils.longrun import fingerprint, write_atomically
@@ -45,10 +46,17 @@ class Start:
     def settings(self) -> dict:
         """What a plan takes from the finished model: its network, and the division into learned from and held out."""
         network = self.about["network"]
-        return network | {
-            "widths": tuple(network["widths"]), "start": self.fingerprint,
-            "split_seed": self.about.get("split_seed", self.about["seed"]),
-        }  # fmt: skip
+        return network | {"widths": tuple(network["widths"]), "start": self.fingerprint} | self.division
+
+    @property
+    def division(self) -> dict:
+        """Which pictures of Training were held out, as a plan says it."""
+        about = self.about
+        # The first of these files did not say it yet.
+        return {
+            "split_seed": about.get("split_seed", about["seed"]),
+            "validation_split": about.get("validation_split", 0.05),
+        }
 
     def weights_for(self, network, images: np.ndarray) -> list[np.ndarray]:
         """Return weights with which `network`, which has normalisation layers, answers as the finished model does.
@@ -74,6 +82,41 @@ class Start:
         answers = with_temperature(total / len(POSITIONS), 1 / self.about["temperature"]).astype(np.float32)
         write_atomically(path, lambda file: np.savez(file, of=np.array(self.fingerprint), answers=answers))
         return answers
+
+
+class FinishedTeacher:
+    """A finished compact model that answers while another one learns, as `train.Teacher` is for a run's network.
+
+    Args:
+        where: "shipped", or the folder that a run left its compact.npz and compact.onnx in.
+
+    Raises:
+        UserError: if the files are missing or hold something else.
+    """
+
+    def __init__(self, where: str | Path = SHIPPED):
+        self.finished = Start(where)
+        self.fingerprint = self.finished.fingerprint
+
+    @property
+    def settings(self) -> dict:
+        """What a student's plan takes from the teacher: the division into learned from and held out."""
+        return {"teacher": self.fingerprint, **self.finished.division}
+
+    def network(self):
+        """Build the network, for faces of any size; it answers as softly as before its calibration."""
+        import keras
+
+        from fer_utils.models import compact_cnn
+
+        network = self.finished.about["network"]
+        model = compact_cnn(
+            **network | {"widths": tuple(network["widths"])}, normalisation=False, image_size=None
+        )
+        weights = self.finished.plain.get_weights()
+        model.set_weights(divide_logits(weights, 1 / self.finished.about["temperature"]))
+        model.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+        return model
 
 
 def unfolded_weights(plain, network, images: np.ndarray, temperature: float = 1.0) -> list[np.ndarray]:

@@ -42,10 +42,10 @@ def smoothed(targets):
 class Plan(LongPlan):
     """The settings of a run.
 
-    `stem`, `widths`, `blocks` and `dropout` describe the network (`fer_utils.models.compact_cnn`). `window` is the
-    height and width in pixels that it is shown until the learning rate begins to fall; then it sees whole faces.
-    Faces look larger in a window, and a network that meets them smaller afterwards gains (Touvron et al. 2019,
-    "Fixing the train-test resolution discrepancy", arXiv:1906.06423); a third of the operations is saved as well.
+    `stem`, `widths`, `blocks`, `dropout` and `members` describe the network (`fer_utils.models.compact_cnn`).
+    `window` is the height and width in pixels that it is shown until the learning rate begins to fall; then it sees
+    whole faces. Faces look larger in a window, and a network that meets them smaller afterwards gains (Touvron et al.
+    2019, "Fixing the train-test resolution discrepancy", arXiv:1906.06423); a third of the operations is saved as well.
     `validation_split` is the part of Training that is not learned from: temperature and choices come from it;
     `split_seed` draws it (None: `seed` does). `start` is the fingerprint of the finished model that the run begins
     with, None for a run from fresh weights; `teacher` the one of a network that answers while this one learns, None
@@ -65,6 +65,7 @@ class Plan(LongPlan):
     widths: tuple = (48, 96, 192)
     blocks: int = 2
     dropout: float = 0.3
+    members: int = 1
     window: int = 40
     validation_split: float = 0.05
     split_seed: int | None = None
@@ -77,8 +78,13 @@ class Plan(LongPlan):
 
     def network(self, **changed):
         """Build the network that this plan describes."""
-        settings = {"stem": self.stem, "widths": tuple(self.widths), "blocks": self.blocks, "dropout": self.dropout}
-        return compact_cnn(**settings | changed)
+        return compact_cnn(**{**self.sizes, "widths": tuple(self.widths)} | changed)
+
+    @property
+    def sizes(self):
+        """The arguments of `compact_cnn` that describe the network, as a file can hold them."""
+        sizes = {"stem": self.stem, "widths": list(self.widths), "blocks": self.blocks, "dropout": self.dropout}
+        return sizes | ({"members": self.members} if self.members > 1 else {})
 
     @property
     def whole_from(self):
@@ -123,16 +129,21 @@ class Teacher:
         return network
 
 
-def settings_of(teachers):
+def settings_of(teachers, start=None):
     """Return what a student's plan takes from its teachers: the division into learned from and held out.
+
+    Args:
+        teachers: `Teacher`s or `start.FinishedTeacher`s.
+        start: the `start.Start` that the student begins with, if any.
 
     Raises:
         UserError: if they held out different pictures: then one of them knows what the student is validated on.
     """
-    first, *others = (teacher.settings for teacher in teachers)
-    if any({**other, "teacher": ""} != {**first, "teacher": ""} for other in others):
-        raise UserError("these teachers held out different pictures: train them with the same seed and --validation")
-    return {**first, "teacher": "+".join(teacher.fingerprint for teacher in teachers)}
+    settings = [teacher.settings for teacher in teachers]
+    divisions = [{**each, "teacher": ""} for each in settings] + ([{**start.division, "teacher": ""}] if start else [])
+    if any(division != divisions[0] for division in divisions):
+        raise UserError("these models held out different pictures: train them with the same seed and --validation")
+    return {**settings[0], "teacher": "+".join(teacher.fingerprint for teacher in teachers)}
 
 
 class Run(LongRun):
@@ -144,7 +155,8 @@ class Run(LongRun):
         labels: integers (n,) in 0..6.
         plan: the settings.
         start: the `start.Start` that the plan names.
-        teachers: the `Teacher`s that the plan names; what they say is averaged.
+        teachers: the `Teacher`s or `start.FinishedTeacher`s that the plan names; what they say is averaged. With them,
+            the finished model gives its weights only.
 
     Raises:
         ValueError: if the folder holds a run with other settings.
@@ -160,7 +172,7 @@ class Run(LongRun):
         keras.config.set_dtype_policy(plan.dtype)
         super().__init__(folder, plan, lambda: self._build(plan, start))
         self.teachers = [teacher.network() for teacher in teachers]
-        if start:
+        if start and not teachers:
             self.targets += plan.trust * (start.answers(self.images, self.folder) - self.targets)
         self.make_batch = ChangedFaces(
             self.images, self.targets, plan.seed, plan.batch_size, Distortion(**plan.distortion)

@@ -116,7 +116,7 @@ def test_a_second_training_begins_where_the_first_ended_and_learns_from_its_answ
     # The same pictures are held out, though the seed is another.
     images, labels = load_dataset("sample", progress=False).subset("Training")
     runs = [
-        Run(tmp_path / name, images[:300], labels[:300], Plan(**settings, steps=1, validation_split=0.3), start)
+        Run(tmp_path / name, images[:300], labels[:300], Plan(**settings, steps=1), start)
         for name, settings in (("a", start.settings | {"trust": 0.5}), ("b", start.settings | {"seed": 1}))
     ]
     assert np.array_equal(runs[0].validation[0], runs[1].validation[0])
@@ -162,10 +162,39 @@ def test_a_teacher_that_was_never_trained_is_one_clear_line(tmp_path):
     assert result.exit_code != 0 and "no finished run to learn from" in str(result.exception)
 
 
-@pytest.mark.parametrize("other", [("--width", "2"), ("--teacher", "runs/teacher")])
-def test_a_finished_model_to_begin_with_has_its_own_size_and_no_teacher(tmp_path, other):
-    arguments = ["train", "compact", "--data", "sample", "--run-dir", str(tmp_path), "--start", "shipped"]
-    result = CliRunner().invoke(app, [*arguments, *other])
+def test_a_run_may_begin_with_one_model_and_learn_the_answers_of_another(tmp_path):
+    from fer_utils.compact.start import FinishedTeacher, Start
+    from fer_utils.compact.train import Plan, Run, Teacher, settings_of
+    from fer_utils.errors import UserError
+
+    arguments = ["train", "compact", "--data", "sample", "--limit", "150", "--batch-size", "50", "--dtype", "float32",
+                 "--width", "0.25", "--validation", "0.3"]  # fmt: skip
+    runner = CliRunner()
+    for name, *more in (("first", "--seed", "0"), ("second", "--seed", "2")):
+        made = runner.invoke(app, [*arguments, "--epochs", "2", "--run-dir", str(tmp_path / name), *more])
+        assert made.exit_code == 0, made.output
+    start, itself, other = (Start(tmp_path / "first"), *(FinishedTeacher(tmp_path / n) for n in ("first", "second")))
+    with pytest.raises(UserError, match="held out different pictures"):
+        settings_of([other], start)
+    images, labels = load_dataset("sample", progress=False).subset("Training")
+    plan = Plan(batch_size=20, steps=4, trust=0.5, **start.settings | settings_of([itself], start))
+    run = Run(tmp_path / "run", images[:300], labels[:300], plan, start, [itself])
+    # The labels stay as they are: the answers come with the pictures.
+    assert run.targets.max() == 1 and np.array_equal(run.targets.argmax(axis=1), run.labels)
+    x, targets = run.make_batch(*run.batch_arguments(1))
+    _, mixed = run.completed(x, targets)
+    # The finished file answers as softly as the run did that it was made from.
+    by_run = Teacher(tmp_path / "first").network().predict_on_batch(x)
+    by_file = itself.network().predict_on_batch(x)
+    assert np.allclose(by_file, by_run, atol=5e-3) and by_run.std(axis=0).max() > 1e-2
+    smooth = 0.9 * targets + 0.1 / 7
+    assert np.allclose(mixed, 0.5 * smooth + 0.5 * by_file, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [("--start", "shipped", "--width", "2"), ("--trust", "0.5")])
+def test_options_that_contradict_each_other_are_named(tmp_path, wrong):
+    arguments = ["train", "compact", "--data", "sample", "--run-dir", str(tmp_path), *wrong]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2 and "Invalid value" in result.output
 
 
