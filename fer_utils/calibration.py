@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 TINY = 1e-12
 
 
-def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Return probabilities softened (temperature above 1) or sharpened (below 1); the order of classes stays.
+def with_temperature(probabilities: np.ndarray, temperature: float, bias=0.0) -> np.ndarray:
+    """Return probabilities softened (temperature above 1) or sharpened (below 1); without bias, their order stays.
 
     The logarithm of a softmax output differs from the logits by a constant, so nothing but the probabilities is
     needed (Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599).
@@ -23,8 +23,9 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     Args:
         probabilities: float (n, 7), rows that sum to 1.
         temperature: above 0.
+        bias: float (7,), added to the logits after they were divided; 0 for none.
     """
-    scaled = np.log(np.maximum(np.asarray(probabilities, np.float64), TINY)) / temperature
+    scaled = np.log(np.maximum(np.asarray(probabilities, np.float64), TINY)) / temperature + np.asarray(bias)
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return scaled / scaled.sum(axis=1, keepdims=True)
 
@@ -49,6 +50,32 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
         bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-6},
     )  # fmt: skip
     return float(np.exp(result.x))
+
+
+def fit_temperature_and_bias(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the temperature, and what to add to each class's logit, that give the labels the highest likelihood.
+
+    A temperature alone cannot mend a class that is named too often (Alexandari et al. 2020, "Maximum likelihood with
+    bias-corrected calibration is hard to beat at label shift adaptation", arXiv:1901.06852). Fit it on the validation
+    part only. The biases have a standard normal prior, so that a class without a picture keeps a finite one.
+
+    Args:
+        labels: int64 (n,).
+        probabilities: float (n, 7), of a model that did not learn from these images.
+
+    Returns:
+        The temperature, and float64 (7,) that sums to 0.
+    """
+    from scipy.optimize import minimize
+
+    def loss(values):
+        bias = values[1:]
+        likely = negative_log_likelihood(labels, with_temperature(probabilities, np.exp(values[0]), bias))
+        return likely + 0.5 * (bias**2).sum() / len(labels)
+
+    start = np.log(fit_temperature(labels, probabilities))
+    found = minimize(loss, np.r_[start, np.zeros(probabilities.shape[1])], method="L-BFGS-B").x
+    return float(np.exp(found[0])), found[1:] - found[1:].mean()
 
 
 def mirror_averaged(probabilities: np.ndarray, mirrored: np.ndarray) -> np.ndarray:

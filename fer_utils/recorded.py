@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fer_utils.errors import UserError
 from fer_utils.evaluation import macro_f1_range
+from fer_utils.labels import EMOTIONS
 from fer_utils.paths import project_root
 
 BEGIN, END = "<!-- results: begin, written by `fer results` -->", "<!-- results: end -->"
@@ -260,9 +261,15 @@ def model_card_figures(record: dict, split: str = "PublicTest") -> str:
     lasted = f"in {minutes[0]:.0f} minutes on"
     if len(minutes) > 1:
         lasted = f"from trainings of {' and '.join(f'{each:.0f}' for each in minutes)} minutes, on"
+    bias = record["settings"].get("bias", ())
+    added = ""
+    if bias:
+        each = (f"{emotion} {value:+.2f}" for emotion, value in zip(EMOTIONS, bias, strict=True))
+        added = f", and added to the logits {', '.join(each)}"
     lines += [
         "",
-        f"Temperature {record['settings']['temperature']:.3f}, fitted on the validation part. {record['parameters']:,} "
+        f"Temperature {record['settings']['temperature']:.3f}{added}, fitted on the validation part. "
+        f"{record['parameters']:,} "
         f"numbers. Made with `{record['command']}` {lasted} {record['hardware']} "
         f"(Keras {record['environment']['versions']['keras']}, backend {record['environment']['backend']}, "
         f"{record['settings']['dtype']}).",

@@ -32,6 +32,25 @@ def test_calibrated_probabilities_are_left_as_they_are(calibrated):
     assert calibration.fit_temperature(*calibrated) == pytest.approx(1, rel=0.03)
 
 
+def test_a_class_that_is_named_too_often_is_named_as_often_as_it_occurs(calibrated):
+    labels, probabilities = calibrated
+    wrong = np.array([0.0, 0, 0, 0, 0, 0, 1.2])
+    spoiled = calibration.with_temperature(probabilities, 1.5, wrong)
+    temperature, bias = calibration.fit_temperature_and_bias(labels, spoiled)
+    assert temperature == pytest.approx(1 / 1.5, rel=0.03) and bias.sum() == pytest.approx(0, abs=1e-9)
+    assert np.allclose(bias, (wrong.mean() - wrong) * 1.5, atol=0.1)
+    mended = calibration.with_temperature(spoiled, temperature, bias)
+    assert np.allclose(mended.mean(axis=0), np.bincount(labels) / len(labels), atol=2e-3)
+    assert spoiled.mean(axis=0)[6] > mended.mean(axis=0)[6] + 0.1
+
+
+def test_a_class_without_a_picture_keeps_a_finite_bias(calibrated):
+    labels, probabilities = (part[:300] for part in calibrated)
+    kept = labels != 1
+    _, bias = calibration.fit_temperature_and_bias(labels[kept], probabilities[kept])
+    assert np.isfinite(bias).all() and -6 < bias[1] < bias[[0, 2, 3, 4, 5, 6]].min()
+
+
 def test_the_diagram_adds_up_to_the_calibration_error(calibrated):
     labels, probabilities = calibrated
     table = calibration.reliability(labels, probabilities)

@@ -1,7 +1,7 @@
 """From a finished run to the two files that ship: weights for Keras, and the same network for ONNX Runtime.
 
 Both hold the same numbers, in half precision or, where that would make too large a file, kernels of eight bits: the
-normalisation is folded into the convolutions, and the temperature into the last layer, so that the network's
+normalisation is folded into the convolutions, and the calibration into the last layer, so that the network's
 probabilities are calibrated as they come.
 """
 
@@ -46,9 +46,15 @@ def folded_weights(trained, plain) -> list[np.ndarray]:
     return plain.get_weights()
 
 
-def divide_logits(weights: list[np.ndarray], temperature: float) -> list[np.ndarray]:
-    """Return the weights with the last layer's kernel and bias divided by the temperature."""
-    return [*weights[:-2], weights[-2] / temperature, weights[-1] / temperature]
+def calibrated_weights(weights: list[np.ndarray], temperature: float, bias=0.0) -> list[np.ndarray]:
+    """Return the weights with which the logits come divided by the temperature, and the bias (7,) added to them."""
+    return [*weights[:-2], weights[-2] / temperature, (weights[-1] / temperature + bias).astype(np.float32)]
+
+
+def uncalibrated_weights(weights: list[np.ndarray], about: dict) -> list[np.ndarray]:
+    """Return the weights as they were before `calibrated_weights`, as a file's `about` tells of it."""
+    temperature, bias = about.get("temperature", 1.0), np.asarray(about.get("bias", 0.0))
+    return [*weights[:-2], weights[-2] * temperature, ((weights[-1] - bias) * temperature).astype(np.float32)]
 
 
 def save_compact(folder: str | Path, network, about: dict) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What follows the training of the compact model: temperature, files, scores, and one record of it all."""
+"""What follows the training of the compact model: calibration, files, scores, and one record of it all."""
 
 import dataclasses
 import platform
@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fer_utils.calibration import fit_temperature, mirror_averaged, negative_log_likelihood, with_temperature
+from fer_utils.calibration import fit_temperature_and_bias, mirror_averaged, negative_log_likelihood, with_temperature
 from fer_utils.compact.augment import Distortion
-from fer_utils.compact.export import divide_logits, folded_weights, save_compact
+from fer_utils.compact.export import calibrated_weights, folded_weights, save_compact
 from fer_utils.compact.shipped import ONNX_FILE, ShippedModel
 from fer_utils.compact.train import LABEL_SMOOTHING, NORM_MOMENTUM, Plan, Run
 from fer_utils.dataset import FerDataset
@@ -47,7 +47,7 @@ class Finished:
         network: `compact_cnn` without normalisation; its answers are not calibrated yet.
         training: images uint8 (n, 48, 48) that were learned from, and their labels (n,).
         validation: images and labels that were held out.
-        about: settings and provenance for the files; `publish` adds the temperature and the data.
+        about: settings and provenance for the files; `publish` adds the calibration and the data.
         settings: what shaped it, for the record; `publish` adds the calibration.
         run: what the record says of the training; its folder takes the record.
     """
@@ -102,7 +102,7 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
     """Calibrate a network on its validation part, write its files, score it once on the test parts and record it.
 
     Args:
-        finished: the network; its last layer is divided by the temperature.
+        finished: the network; its last layer is calibrated.
         dataset: what it was trained on; its test parts are scored, those that there are.
         out: folder for compact.npz and compact.onnx.
 
@@ -113,10 +113,11 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
     parts = {"training": finished.training, "validation": finished.validation}
     parts |= {usage: dataset.subset(usage) for usage in USAGES[1:] if (dataset.usage == usage).any()}
     raw = {name: _mirrored(network, part[0]) for name, part in parts.items() if name != "training"}
-    temperature = fit_temperature(labels, raw["validation"])
-    network.set_weights(divide_logits(network.get_weights(), temperature))
+    temperature, bias = fit_temperature_and_bias(labels, raw["validation"])
+    network.set_weights(calibrated_weights(network.get_weights(), temperature, bias))
     about = finished.about | {
         "temperature": round(temperature, 4),
+        "bias": [round(each, 4) for each in bias.tolist()],
         "trained_on": "FER-2013 Training" if not dataset.is_sample else "the embedded sample of generated faces",
         "n_training": len(finished.training[1]),
         "data_fingerprint": dataset.fingerprint,
@@ -130,13 +131,13 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
     calibration = {
         name: {
             f"{measure}_{moment}": function(parts[name][1], probabilities)
-            for moment, probabilities in (("before", before), ("after", with_temperature(before, temperature)))
+            for moment, probabilities in (("before", before), ("after", with_temperature(before, temperature, bias)))
             for measure, function in (("ece", calibration_error), ("nll", negative_log_likelihood))
         }
         for name, before in raw.items()
     }
     settings = finished.settings | {
-        "temperature": temperature, "calibration": calibration,
+        "temperature": temperature, "bias": bias.tolist(), "calibration": calibration,
         "processor": platform.processor() or platform.machine(), **about["network"],
     }  # fmt: skip
     record(
@@ -144,10 +145,11 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
         predictions={name: np.asarray(p, np.float32) for name, p in predictions.items()},
     )  # fmt: skip
     lines = [describe(result) for result in scores]
+    least, most = bias.min(), bias.max()
     for name, values in calibration.items():
         lines.append(
             f"{name}: expected calibration error {values['ece_before']:.3f} before, {values['ece_after']:.3f} after "
-            f"dividing the logits by {temperature:.3f}"
+            f"dividing the logits by {temperature:.3f} and adding {least:+.2f} to {most:+.2f}"
         )
     lines += [f"{path.name}: {path.stat().st_size / 1e6:.2f} MB" for path in files]
     return lines

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer_utils.calibration import with_temperature
-from fer_utils.compact.export import divide_logits
+from fer_utils.compact.export import uncalibrated_weights
 from fer_utils.compact.shipped import ONNX_FILE, SHIPPED, WEIGHTS_FILE, ShippedModel, assets, load_shipped
 from fer_utils.labels import IMAGE_SIZE
 from fer_utils.longrun import fingerprint, write_atomically
@@ -65,7 +65,7 @@ class Start:
             network: `compact_cnn` of the same sizes.
             images: uint8 (n, 48, 48), from which the normalisation's running statistics are taken.
         """
-        return unfolded_weights(self.plain, network, images, self.about["temperature"])
+        return unfolded_weights(self.plain, network, images, self.about)
 
     def answers(self, images: np.ndarray, folder: Path) -> np.ndarray:
         """Return probabilities float32 (n, 7) of images (n, 48, 48), as soft as the network was before its calibration.
@@ -79,7 +79,8 @@ class Start:
                     return stored["answers"]
         positions = tqdm(POSITIONS, "answers of the finished model", unit="position", leave=False)
         total = sum(self.model.predict(_moved(images, *position)) for position in positions)
-        answers = with_temperature(total / len(POSITIONS), 1 / self.about["temperature"]).astype(np.float32)
+        temperature, bias = self.about["temperature"], np.asarray(self.about.get("bias", 0.0))
+        answers = with_temperature(total / len(POSITIONS), 1 / temperature, -temperature * bias).astype(np.float32)
         write_atomically(path, lambda file: np.savez(file, of=np.array(self.fingerprint), answers=answers))
         return answers
 
@@ -113,13 +114,12 @@ class FinishedTeacher:
         model = compact_cnn(
             **network | {"widths": tuple(network["widths"])}, normalisation=False, image_size=None
         )
-        weights = self.finished.plain.get_weights()
-        model.set_weights(divide_logits(weights, 1 / self.finished.about["temperature"]))
+        model.set_weights(uncalibrated_weights(self.finished.plain.get_weights(), self.finished.about))
         model.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
         return model
 
 
-def unfolded_weights(plain, network, images: np.ndarray, temperature: float = 1.0) -> list[np.ndarray]:
+def unfolded_weights(plain, network, images: np.ndarray, about: dict) -> list[np.ndarray]:
     """Undo `export.folded_weights`: give the convolutions a normalisation again, without changing the answers.
 
     A folded network has lost what its normalisation had measured, so that is measured again on `images`. The kernels
@@ -129,7 +129,7 @@ def unfolded_weights(plain, network, images: np.ndarray, temperature: float = 1.
         plain: the folded network.
         network: the same network built with normalisation layers; its weights are replaced.
         images: uint8 (n, 48, 48).
-        temperature: what the last layer had been divided by.
+        about: what the file of the folded network says of its calibration.
 
     Returns:
         The weights of `network`, float32.
@@ -150,9 +150,7 @@ def unfolded_weights(plain, network, images: np.ndarray, temperature: float = 1.
         norm = network.get_layer(layer.name.removesuffix("_conv") + "_norm")
         variance = np.maximum(square - mean**2, 0) * larger**2
         norm.set_weights([np.sqrt(variance + norm.epsilon) / larger, mean, (mean - bias) * larger, variance])
-    for layer in plain.layers:
-        if layer.weights and layer not in convolutions:
-            network.get_layer(layer.name).set_weights([weight * temperature for weight in layer.get_weights()])
+    network.layers[-1].set_weights(uncalibrated_weights(plain.layers[-1].get_weights(), about))
     return network.get_weights()
 
 

@@ -10,6 +10,7 @@ from fer_utils.compact.shipped import ShippedModel, load_shipped
 from fer_utils.errors import UserError
 
 NETWORK = {"stem": 8, "widths": [8, 16], "blocks": 2, "dropout": 0.3}
+BIAS = [0.3, 0.0, -0.2, 0.1, 0.0, -0.3, 0.1]
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +36,13 @@ def trained():
 
 @pytest.fixture(scope="module")
 def saved(trained, tmp_path_factory):
-    from fer_utils.compact.export import divide_logits, folded_weights, save_compact
+    from fer_utils.compact.export import calibrated_weights, folded_weights, save_compact
     from fer_utils.models import compact_cnn
 
     plain = compact_cnn(**NETWORK, normalisation=False)
-    plain.set_weights(divide_logits(folded_weights(trained, plain), 1.7))
+    plain.set_weights(calibrated_weights(folded_weights(trained, plain), 1.7, BIAS))
     folder = tmp_path_factory.mktemp("compact")
-    save_compact(folder, plain, {"network": NETWORK, "temperature": 1.7})
+    save_compact(folder, plain, {"network": NETWORK, "temperature": 1.7, "bias": BIAS})
     return folder
 
 
@@ -62,7 +63,7 @@ def test_a_folded_network_gets_its_normalisation_back_without_changing_its_answe
 
     network = compact_cnn(**NETWORK)
     plain = load_shipped(saved / "compact.npz")
-    network.set_weights(unfolded_weights(plain, network, faces, temperature=1.7))
+    network.set_weights(unfolded_weights(plain, network, faces, {"temperature": 1.7, "bias": BIAS}))
     x = faces[..., None].astype("float32")
     # Half precision was lost on the way, no more.
     assert np.allclose(network.predict(x, verbose=0), trained.predict(x, verbose=0), atol=2e-3)
@@ -83,11 +84,12 @@ def test_keras_and_onnx_runtime_agree(saved, faces):
     assert np.abs(keras_answer - onnx_answer).max() < 1e-4
 
 
-def test_the_temperature_is_part_of_the_weights(saved, trained, faces):
+def test_temperature_and_bias_are_part_of_the_weights(saved, trained, faces):
     raw = trained.predict(faces[..., None], verbose=0)
     shipped = ShippedModel(saved / "compact.onnx").predict_once(faces)
-    assert np.allclose(shipped, with_temperature(raw, 1.7), atol=2e-3)
+    assert np.allclose(shipped, with_temperature(raw, 1.7, BIAS), atol=2e-3)
     assert not np.allclose(shipped, raw, atol=2e-3)
+    assert not np.allclose(shipped, with_temperature(raw, 1.7), atol=2e-3)
 
 
 def test_a_foreign_model_may_call_its_input_as_it_likes_but_has_one_of_floats(saved, faces, tmp_path):
@@ -118,7 +120,8 @@ def test_both_files_say_what_they_are_and_do_not_change_from_one_time_to_the_nex
     from fer_utils.compact.export import save_compact
 
     assert ShippedModel(saved / "compact.onnx").about["temperature"] == 1.7
-    again = save_compact(tmp_path, load_shipped(saved / "compact.npz"), {"network": NETWORK, "temperature": 1.7})
+    about = {"network": NETWORK, "temperature": 1.7, "bias": BIAS}
+    again = save_compact(tmp_path, load_shipped(saved / "compact.npz"), about)
     assert [path.read_bytes() for path in again] == [(saved / path.name).read_bytes() for path in again]
     with np.load(saved / "compact.npz") as stored:
         assert json.loads(stored["about"].tobytes())["network"] == NETWORK

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fer_utils.calibration import fit_temperature, mirror_averaged, with_temperature
+from fer_utils.calibration import fit_temperature_and_bias, mirror_averaged, with_temperature
 from fer_utils.cli import app
 from fer_utils.compact.shipped import ShippedModel, load_shipped
 from fer_utils.dataset import load_dataset, split_validation
@@ -41,13 +41,13 @@ def _mean_of_logits(runs, faces):
     return mirror_averaged(*(ShippedModel(runs / name / "compact.onnx").predict(faces) for name in ("one", "two")))
 
 
-def test_it_answers_with_the_mean_of_the_logits_at_the_temperature_of_the_held_out_pictures(runs, training):
+def test_it_answers_with_the_mean_of_the_logits_calibrated_on_the_held_out_pictures(runs, training):
     images, labels = training
     held = split_validation(images, labels, 0.3, 0)[1]
     mean = _mean_of_logits(runs, images[held])
-    temperature = fit_temperature(labels[held], mean)
+    temperature, bias = fit_temperature_and_bias(labels[held], mean)
     answers = ShippedModel(runs / "both" / "compact.onnx").predict(images[held])
-    assert np.allclose(answers, with_temperature(mean, temperature), atol=5e-3)
+    assert np.allclose(answers, with_temperature(mean, temperature, bias), atol=5e-3)
     one = ShippedModel(runs / "one" / "compact.onnx").predict(images[held])
     assert not np.allclose(answers, one, atol=0.02), "the other member has no say"
 
