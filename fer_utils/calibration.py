@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TINY = 1e-12
+# Beyond these a network knows nothing, or everything, and its weights divided by it would be lost in half precision.
+TEMPERATURES = (0.05, 20)
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float, bias=0.0) -> np.ndarray:
@@ -47,7 +49,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     result = minimize_scalar(
         lambda log: negative_log_likelihood(labels, with_temperature(probabilities, np.exp(log))),
-        bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-6},
+        bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6},
     )  # fmt: skip
     return float(np.exp(result.x))
 
@@ -73,8 +75,9 @@ def fit_temperature_and_bias(labels: np.ndarray, probabilities: np.ndarray) -> t
         likely = negative_log_likelihood(labels, with_temperature(probabilities, np.exp(values[0]), bias))
         return likely + 0.5 * (bias**2).sum() / len(labels)
 
-    start = np.log(fit_temperature(labels, probabilities))
-    found = minimize(loss, np.r_[start, np.zeros(probabilities.shape[1])], method="L-BFGS-B").x
+    start, n = np.log(fit_temperature(labels, probabilities)), probabilities.shape[1]
+    bounds = [tuple(np.log(TEMPERATURES))] + [(None, None)] * n
+    found = minimize(loss, np.r_[start, np.zeros(n)], method="L-BFGS-B", bounds=bounds).x
     return float(np.exp(found[0])), found[1:] - found[1:].mean()
 
 

@@ -102,8 +102,8 @@ def keep(
 
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, its image size, the width of a network with fewer filters, and how
-        many members an ensemble has.
+        "_own" for one that started from a file, its image size, and the width of a network with fewer filters. An
+        ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -126,9 +126,8 @@ def keep(
     suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
-    members = record["settings"].get("members", 1)
-    suffix += f"_{members}_members" if members > 1 else ""
-    kept = folder / f"{model}{suffix}_seed{record['settings']['seed']}.json"
+    seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
+    kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
         raise UserError(f"{kept.name} is recorded already; to put this run in its place, add --replace")
     kept.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -157,9 +156,7 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
     """Return the recorded run that stands for a model; None if there is none.
 
     That is the run from ImageNet weights if there is one, of those the one whose share of the filters is nearest to
-    `width`, and of several the best on the validation part. Of the compact model it is the one that ships: the one that
-    gives the validation part's labels the highest likelihood. The part is so small that chance alone moves an accuracy
-    there by two points; the likelihood counts how sure each answer was, too.
+    `width`, and of several the best on the validation part. Of the compact model it is the one that ships.
     """
     records = load_recorded() if records is None else records
     mine = [record for record in records if record["model"] == model]
@@ -167,8 +164,7 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
     def worth(record: dict) -> tuple:
         start = WEIGHTS.index(record["weights"])
         apart = abs(_width(record) - width)
-        loss = record["settings"]["calibration"]["validation"]["nll_after"] if model == "compact" else 0
-        return start, apart, loss, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
+        return start, apart, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
 
     return min(mine, key=worth, default=None)
 

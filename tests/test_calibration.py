@@ -44,6 +44,13 @@ def test_a_class_that_is_named_too_often_is_named_as_often_as_it_occurs(calibrat
     assert spoiled.mean(axis=0)[6] > mended.mean(axis=0)[6] + 0.1
 
 
+def test_a_network_that_knows_nothing_keeps_a_temperature_that_its_weights_survive(calibrated):
+    labels, probabilities = (part[:500] for part in calibrated)
+    foreign = probabilities[::-1] ** 3
+    temperature, _ = calibration.fit_temperature_and_bias(labels, foreign / foreign.sum(axis=1, keepdims=True))
+    assert 5 < temperature <= 20.001
+
+
 def test_a_class_without_a_picture_keeps_a_finite_bias(calibrated):
     labels, probabilities = (part[:300] for part in calibrated)
     kept = labels != 1
