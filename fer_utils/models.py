@@ -8,6 +8,7 @@ import contextlib
 import functools
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def scaled_widths(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
 
 
 def compact_cnn(
-    stem: int = 32, widths: tuple[int, ...] = (48, 96, 192), blocks: int = 2, dropout: float = 0.3, normalisation=None,
+    stem: int = 32, widths: Sequence[int] = (48, 96, 192), blocks: int = 2, dropout: float = 0.3, normalisation=None,
     image_size: int | None = IMAGE_SIZE, members: int = 1,
 ):
     """Build the small residual network that ships with the package, or several side by side.
@@ -126,7 +127,8 @@ def compact_cnn(
                     shortcut = convolution(shortcut, width, f"{name}_shortcut", kernel=1)
                 x = layers.ReLU(name=f"{name}_relu1")(convolution(x, width, f"{name}_1", strides=strides))
                 x = layers.Add(name=f"{name}_add")([shortcut, convolution(x, width, f"{name}_2")])
-                x = layers.ReLU(name=f"{name}_relu2")(x)
+                if members == 1 or (stage, block) != (len(widths), blocks):
+                    x = layers.ReLU(name=f"{name}_relu2")(x)
         return x
 
     inputs = keras.Input((image_size, image_size, 1), name="image")
@@ -135,6 +137,9 @@ def compact_cnn(
         x = feature_maps(x, "")
     else:
         x = layers.Concatenate(name="members")([feature_maps(x, member_prefix(i)) for i in range(members)])
+        # Rectified once for all: were each rectified before, TensorFlow would move that here itself, and another step
+        # of its optimizer would then give up with an error message.
+        x = layers.ReLU(name="members_relu")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, softmax_output(x), name="compact_cnn")

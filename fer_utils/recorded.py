@@ -102,8 +102,8 @@ def keep(
 
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, its image size, and the width of a network with fewer filters. An
-        ensemble has the seeds of all its members.
+        "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, and the
+        width of a network with fewer filters. An ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -124,6 +124,7 @@ def keep(
     if record["settings"].get("deduplicate", "none") != "none":
         raise UserError("this run cannot be recorded: it left copies out, and the records are of the data as published")
     suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
+    suffix += "_whole" if trained_whole(record) else ""
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
@@ -137,6 +138,11 @@ def keep(
 def _width(record: dict) -> float:
     """Return the share of the filters that the run's network kept."""
     return record["settings"].get("width", 1)
+
+
+def trained_whole(record: dict) -> bool:
+    """Return whether a run trained every layer of a backbone instead of keeping most of them frozen."""
+    return not record["settings"].get("frozen", True)
 
 
 def _is_the_series_model(record: dict) -> bool:
@@ -212,9 +218,13 @@ def _origin(record: dict) -> list[str]:
         members = settings["trained"]
         seeds = " and ".join(str(member["seed"]) for member in members)
         return [f"{len(members)} networks side by side", f"seeds {seeds}"]
-    # The notebooks train a backbone's last layers only: from random weights, the others never learn anything.
-    starts = {"imagenet": ["ImageNet"], "random": ["random weights and mostly frozen"], "file": ["own weights"]}
-    told = list(starts.get(record["weights"], ()))
+    starts = {"imagenet": "ImageNet", "random": "random weights", "file": "own weights"}
+    told = [starts[record["weights"]]] if record["weights"] in starts else []
+    if trained_whole(record):
+        told.append("every layer trained")
+    elif record["weights"] == "random":
+        # Only the backbone's last layers were trained: from random weights, the others never learned anything.
+        told = ["random weights and mostly frozen"]
     if "image_size" in settings:
         told.append(f"{settings['image_size']} px")
     if _width(record) != 1:

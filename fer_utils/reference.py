@@ -60,7 +60,8 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
 def _label(role: str, run: dict) -> str:
     data = data_title(run["data"]["is_sample"])
     weights = ", random weights" if run["weights"] == "random" else ""
-    return f"{role}, {data}{weights}"
+    whole = ", every layer trained" if recorded.trained_whole(run) else ""
+    return f"{role}, {data}{weights}{whole}"
 
 
 def _trained_on(run: dict) -> str:

@@ -156,6 +156,22 @@ def test_a_random_start_never_fills_the_imagenet_row(run):
     assert recorded.reference("compact", [run]) is None
 
 
+def test_a_backbone_of_which_every_layer_was_trained_is_kept_and_named_as_that(run, folder):
+    run["settings"] |= {"image_size": 48, "frozen": True}
+    assert keep(run, folder).stem == "vgg16_random_48px_seed3"
+    run["settings"]["frozen"] = False
+    run["scores"]["validation"] = a_score("validation", right=9)
+    assert keep(run, folder).stem == "vgg16_random_whole_48px_seed3"
+    mostly_frozen, whole = recorded.load_recorded(folder)
+    table = recorded.table([mostly_frozen, whole])
+    assert "| VGG16, random weights and mostly frozen, 48 px, seed 3 |" in table
+    assert "| VGG16, random weights, every layer trained, 48 px, seed 3 |" in table
+    assert "VGG16, ImageNet | not measured yet" in table
+    assert recorded.reference("vgg16", [mostly_frozen, whole]) is whole, "the better one on the validation part"
+    whole["weights"] = "imagenet"
+    assert "| VGG16, ImageNet, every layer trained, 48 px, seed 3 |" in recorded.table([whole])
+
+
 def as_compact(run):
     return run | {"model": "compact", "hardware": "a test", "weights": "none"}
 

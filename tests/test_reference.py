@@ -24,6 +24,14 @@ def test_both_runs_carry_their_data_n_and_interval(capsys):
     assert ["embedded sample" in ax.get_title() for ax in matrices] == [True, False]
 
 
+def test_a_label_says_if_nothing_of_the_backbone_was_frozen(capsys):
+    mine, known = a_run(True), a_run(False)
+    known["settings"]["frozen"] = False
+    beside_reference(mine, "custom_cnn", [known])
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert "every layer trained" not in first and "every layer trained" in second
+
+
 def test_without_a_recorded_run_it_says_how_to_make_one(capsys):
     assert beside_reference(a_run(True), "custom_cnn", []) is None
     assert "fer run --profile full --only 03" in capsys.readouterr().out

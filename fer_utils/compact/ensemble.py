@@ -81,9 +81,7 @@ def joined(networks: list, sizes: dict):
         networks: built with `normalisation=False`.
         sizes: the arguments of `compact_cnn` that describe each of them.
     """
-    ensemble = compact_cnn(
-        **sizes | {"widths": tuple(sizes["widths"])}, normalisation=False, members=len(networks)
-    )
+    ensemble = compact_cnn(**sizes, normalisation=False, members=len(networks))
     for index, network in enumerate(networks):
         for layer in network.layers:
             if layer.name.endswith("_conv"):

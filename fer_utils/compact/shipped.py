@@ -127,7 +127,7 @@ def load_shipped(path: str | Path | None = None):
         with np.load(path) as stored:
             network = json.loads(stored["about"].tobytes())["network"]
             weights = _stored_weights(stored)
-        model = compact_cnn(**network | {"widths": tuple(network["widths"])}, normalisation=False)
+        model = compact_cnn(**network, normalisation=False)
         model.set_weights(weights)
     except Exception as error:  # NumPy, zipfile, zlib and Keras each have exceptions of their own for a damaged file.
         reason = (str(error).splitlines() or [type(error).__name__])[0]

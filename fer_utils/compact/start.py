@@ -111,9 +111,7 @@ class FinishedTeacher:
         from fer_utils.models import compact_cnn
 
         network = self.finished.about["network"]
-        model = compact_cnn(
-            **network | {"widths": tuple(network["widths"])}, normalisation=False, image_size=None
-        )
+        model = compact_cnn(**network, normalisation=False, image_size=None)
         model.set_weights(uncalibrated_weights(self.finished.plain.get_weights(), self.finished.about))
         model.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
         return model

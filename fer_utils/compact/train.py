@@ -78,7 +78,7 @@ class Plan(LongPlan):
 
     def network(self, **changed):
         """Build the network that this plan describes."""
-        return compact_cnn(**{**self.sizes, "widths": tuple(self.widths)} | changed)
+        return compact_cnn(**self.sizes | changed)
 
     @property
     def sizes(self):

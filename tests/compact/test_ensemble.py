@@ -1,6 +1,8 @@
 """An ensemble answers with the mean of its members' logits, in one network that is scored and explained as one."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -92,8 +94,23 @@ def test_grad_cam_reads_the_maps_of_all_members(runs, training):
     from fer_utils.explanation import feature_layer, grad_cam
 
     network = load_shipped(runs / "both" / "compact.npz")
-    assert feature_layer(network).name == "members" and feature_layer(network).output.shape[-1] == 2 * 48
+    layer = feature_layer(network)
+    assert layer.name == "members_relu" and layer.output.shape[-1] == 2 * 48
     assert grad_cam(network, training[0][:3], progress=False).max() == 1
+
+
+def test_tensorflow_has_nothing_to_complain_of_in_a_joined_network():
+    """Its graph optimizer wrote an error message into the terminal of whoever ran notebook 6."""
+    program = """
+from fer_utils.quiet import load_keras
+keras = load_keras()
+import numpy as np
+from fer_utils.models import compact_cnn
+network = compact_cnn(8, (8, 16), blocks=1, normalisation=False, members=2)
+network.predict(np.zeros((40, 48, 48, 1), np.float32), verbose=0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "failed" not in done.stderr
 
 
 def test_kernels_of_eight_bits_answer_alike_in_both_files(runs, training, monkeypatch, tmp_path):
