@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.fused import fused
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import EMOTIONS, augmentation, models, training
 from fer_utils.dataset import load_dataset
@@ -28,7 +29,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def measure(n: int = 1024, n_epoch: int = 192) -> list[Comparison]:
+def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
     """Measure augmentation alone, then epochs.
 
     Args:
@@ -44,9 +45,9 @@ def measure(n: int = 1024, n_epoch: int = 192) -> list[Comparison]:
         every, some = Path(folder) / "every", Path(folder) / "some"
         _write(every, images, labels)
         _write(some, images[:n_epoch], answers)
-        augmented = _compiled(augmentation.with_augmentation(models.custom_cnn(), seed=0))
+        augmented = fused(_compiled(augmentation.with_augmentation(models.custom_cnn(), seed=0)))
         ours = _epoch(augmented, few, answers)
-        bare = _epoch(_compiled(models.custom_cnn()), few, answers)
+        bare = _epoch(fused(_compiled(models.custom_cnn())), few, answers)
         training.choose_precision("float32")
         original = _compiled(models.custom_cnn())
         training.choose_precision(precision)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fused import fused
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import models, training
 from fer_utils.dataset import load_dataset
-from fer_utils.fused_normalisation import fuse
 from fer_utils.quiet import load_keras
 
 BATCH_SIZE = 64
@@ -26,25 +26,29 @@ def measure(steps: int = 2) -> list[Comparison]:
     precision, reason = training.choose_precision(), training.why_precision()
     images, labels = load_dataset(progress=False).subset("Training")
     batch = images[:BATCH_SIZE, ..., np.newaxis].astype("float32"), labels[:BATCH_SIZE]
-    ours, narrow, narrow_plain = _compiled(), _compiled(NARROW), _compiled(NARROW)
-    for model in (ours, narrow):
-        fuse(model)
+    ours, narrow, narrow_plain = fused(_compiled()), fused(_compiled(NARROW)), _compiled(NARROW)
     training.choose_precision("float32")
     plain = _compiled()
     training.choose_precision(precision)
     rows = [
         compare(
-            f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, fused batch normalisation, {reason}",
+            f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, fused kernels, {reason}",
             "Keras's defaults, float32",
             lambda: [ours.train_on_batch(*batch) for _ in range(steps)],
             lambda: [plain.train_on_batch(*batch) for _ in range(steps)],
         ),
         compare(
             f"{10 * steps} training steps of the custom CNN, {NARROW:.0%} of its filters, {BATCH_SIZE} images each, "
-            f"{precision}: batch normalisation by the fused kernel",
-            "Keras's batch normalisation, same number format",
+            f"{precision}: batch normalisation and Adam by fused kernels",
+            "Keras's own, same number format",
             lambda: [narrow.train_on_batch(*batch) for _ in range(10 * steps)],
             lambda: [narrow_plain.train_on_batch(*batch) for _ in range(10 * steps)],
+        ),
+        compare(
+            f"{10 * steps} steps of Adam alone, {ours.count_params():,} parameters of the custom CNN",
+            "Keras's own, without TensorFlow's kernel",
+            _optimizing(ours, 10 * steps),
+            _optimizing(_compiled(), 10 * steps),
         ),
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -63,6 +67,15 @@ def measure(steps: int = 2) -> list[Comparison]:
             )
         )
     return rows
+
+
+def _optimizing(model, steps: int):
+    """Return a function that lets a model's optimizer take steps, all along the same gradients."""
+    import tensorflow as tf
+
+    gradients = [tf.ones(variable.shape) for variable in model.trainable_variables]
+    step = tf.function(lambda: model.optimizer.apply(gradients, model.trainable_variables))
+    return lambda: [step() for _ in range(steps)]
 
 
 def _compiled(width: float = 1.0):

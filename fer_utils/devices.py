@@ -49,6 +49,17 @@ def ask_for(n: int) -> None:
     os.environ[VARIABLE] = str(n)
 
 
+def only_processors() -> bool:
+    """Return whether Keras computes with TensorFlow on a machine without a GPU."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
 def prepare(n: int) -> None:
     """Make the framework ready to show `n` devices; call it before Keras computes anything, and before `use`.
 

@@ -11,6 +11,8 @@ import types
 import keras
 from keras import ops
 
+from fer_utils.devices import only_processors
+
 
 @contextlib.contextmanager
 def fused_normalisation(model):
@@ -18,7 +20,7 @@ def fused_normalisation(model):
 
     On a GPU, Keras lets XLA translate the whole training step, which joins the passes by itself.
     """
-    fused = fuse(model) if _on_a_processor() else []
+    fused = fuse(model) if only_processors() else []
     try:
         yield
     finally:
@@ -43,14 +45,6 @@ def fuse(model) -> list:
     for layer in layers:
         layer.call = types.MethodType(_call, layer)
     return layers
-
-
-def _on_a_processor() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
 
 
 def _can_be_fused(layer) -> bool:

@@ -122,6 +122,7 @@ def train(
     """
     import keras
 
+    from fer_utils.fused_adam import fused_adam
     from fer_utils.fused_normalisation import fused_normalisation
 
     if epochs < 1:
@@ -156,7 +157,7 @@ def train(
     steps = -(-len(training[1]) // batch_size)
     with (
         tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar,
-        _rate_kept(model, rate_patience), fused_normalisation(model),
+        _rate_kept(model, rate_patience), fused_normalisation(model), fused_adam(model.optimizer),
     ):  # fmt: skip
         model.fit(
             **_fed(training, validation, batch_size, seed, len(history)),

@@ -80,6 +80,6 @@ def test_a_network_inside_a_network_is_found_and_a_gpu_changes_nothing(monkeypat
     outer = keras.Sequential([keras.Input((4, 4, 3)), inner])
     with fused_while(outer):
         assert "call" in vars(inner.get_layer("norm"))
-    monkeypatch.setattr(fused_normalisation, "_on_a_processor", lambda: False)
+    monkeypatch.setattr(fused_normalisation, "only_processors", lambda: False)
     with fused_while(outer):
         assert "call" not in vars(inner.get_layer("norm"))
