@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
 from fer_utils.errors import UserError
@@ -216,7 +217,7 @@ def _origin(record: dict) -> list[str]:
     settings = record["settings"]
     if "trained" in settings:
         members = settings["trained"]
-        seeds = " and ".join(str(member["seed"]) for member in members)
+        seeds = _listed(str(member["seed"]) for member in members)
         return [f"{len(members)} networks side by side", f"seeds {seeds}"]
     starts = {"imagenet": "ImageNet", "random": "random weights", "file": "own weights"}
     told = [starts[record["weights"]]] if record["weights"] in starts else []
@@ -238,6 +239,12 @@ def _origin(record: dict) -> list[str]:
         one, several = ("another network", "other networks") if start else ("a larger network", "larger networks")
         told.append(f"taught by {one if teachers == 1 else f'{teachers} {several}'}")
     return [*told, f"seed {settings['seed']}"]
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return at least two words as one reads them aloud: 3, 4 and 5."""
+    *before, last = words
+    return f"{', '.join(before)} and {last}"
 
 
 def model_card_figures(record: dict, split: str = "PublicTest") -> str:
@@ -266,7 +273,7 @@ def model_card_figures(record: dict, split: str = "PublicTest") -> str:
     minutes = [each["seconds"] / 60 for each in record["settings"].get("trained", [record])]
     lasted = f"in {minutes[0]:.0f} minutes on"
     if len(minutes) > 1:
-        lasted = f"from trainings of {' and '.join(f'{each:.0f}' for each in minutes)} minutes, on"
+        lasted = f"from trainings of {_listed(f'{each:.0f}' for each in minutes)} minutes, on"
     bias = record["settings"].get("bias", ())
     added = ""
     if bias:

@@ -206,6 +206,8 @@ def test_an_ensemble_says_of_which_trainings_it_was_made(run):
     run = as_compact(run)
     run["settings"]["trained"] = [{"seed": 3, "seconds": 300}, {"seed": 4, "seconds": 5400}]
     assert "| Compact CNN (ships), 2 networks side by side, seeds 3 and 4 |" in recorded.table([run])
+    run["settings"]["trained"] = [{"seed": seed, "seconds": 60} for seed in (3, 4, 5)]
+    assert "| Compact CNN (ships), 3 networks side by side, seeds 3, 4 and 5 |" in recorded.table([run])
 
 
 def test_a_row_carries_n_interval_and_the_original_figure(run):

@@ -103,9 +103,8 @@ def compact(
     from fer_utils.batches_ahead import workers_by_default
     from fer_utils.compact.finish import finish
     from fer_utils.compact.on_device import OnDevice, is_accelerated, require_jax
-    from fer_utils.compact.shipped import SHIPPED
-    from fer_utils.compact.start import FinishedTeacher, Start
-    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, Teacher, settings_of
+    from fer_utils.compact.start import Start
+    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, settings_of
     from fer_utils.models import scaled_widths
     from fer_utils.training import choose_precision
 
@@ -119,7 +118,7 @@ def compact(
     if views and not on_device:
         raise typer.BadParameter("pictures come again only with --on-device", param_hint="--views")
     finished = Start(start) if start else None
-    teachers = [FinishedTeacher() if str(each) == SHIPPED else Teacher(each) for each in teacher or ()]
+    teachers = [teacher_in(each) for each in teacher or ()]
     # The same pictures stay held out, or they would be validated on by a network that knows them.
     for earlier in (finished.division if finished else {}, *(teacher.settings for teacher in teachers)):
         validation = earlier.get("validation_split", validation)
@@ -158,6 +157,17 @@ def compact(
     )  # fmt: skip
     for line in finish(run, dataset, out or run_dir):
         typer.echo(line)
+
+
+def teacher_in(where: Path):
+    """Return what teaches from a run's folder, or from one that holds the finished model alone, or from "shipped"."""
+    from fer_utils.compact.shipped import SHIPPED, WEIGHTS_FILE
+    from fer_utils.compact.start import FinishedTeacher
+    from fer_utils.compact.train import Teacher
+
+    # An ensemble leaves only the finished model, for it was never trained as one.
+    is_alone = (where / WEIGHTS_FILE).is_file() and not (where / Teacher.FILE).is_file()
+    return FinishedTeacher(where) if str(where) == SHIPPED or is_alone else Teacher(where)
 
 
 @app.command()

@@ -106,8 +106,10 @@ class Teacher:
         UserError: if no run was finished there.
     """
 
+    FILE = "weights.npz"
+
     def __init__(self, folder):
-        path = Path(folder) / "weights.npz"
+        path = Path(folder) / self.FILE
         try:
             self.plan, self.weights = load_weights(path, Plan)
         except ValueError as error:

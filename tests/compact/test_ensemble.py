@@ -90,6 +90,17 @@ def test_a_training_can_begin_with_it_and_learn_its_answers(runs, tmp_path, trai
     run.train(show_progress=False)
 
 
+def test_a_folder_with_the_finished_model_alone_teaches_as_well(runs, tmp_path):
+    from fer_utils.compact.commands import teacher_in
+    from fer_utils.compact.start import FinishedTeacher
+    from fer_utils.compact.train import Teacher
+
+    assert teacher_in(runs / "both").fingerprint == FinishedTeacher(runs / "both").fingerprint
+    assert isinstance(teacher_in(runs / "one"), Teacher), "a run's own network is not calibrated, folded or rounded"
+    with pytest.raises(UserError, match="no finished run to learn from"):
+        teacher_in(tmp_path)
+
+
 def test_grad_cam_reads_the_maps_of_all_members(runs, training):
     from fer_utils.explanation import feature_layer, grad_cam
 
