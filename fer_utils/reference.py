@@ -1,5 +1,7 @@
 """A run beside the recorded one on FER-2013, so that nobody takes a short run on stand-in faces for the result."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -49,10 +51,11 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
     axes[0].set(xlabel="epoch", ylabel="accuracy on the validation part")
     axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes[0].xaxis.get_major_locator().set_params(integer=True)
-    axes[0].legend(fontsize=8, frameon=False)
+    # Above the curves, for a label may be as wide as they are.
+    axes[0].legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.15, 1))
     sns.despine(ax=axes[0])
     for ax, (label, run) in zip(axes[1:], runs.items(), strict=True):
-        plots.draw_confusion(ax, run["scores"]["PublicTest"], f"{label}, PublicTest")
+        plots.draw_confusion(ax, run["scores"]["PublicTest"], textwrap.fill(f"{label}, PublicTest", 40))
     plt.close(figure)
     return figure
 
