@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.fused import fused
+from benchmarks.as_trained import fused, promptly
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import EMOTIONS, augmentation, models, training
 from fer_utils.dataset import load_dataset
@@ -46,8 +46,8 @@ def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
         _write(every, images, labels)
         _write(some, images[:n_epoch], answers)
         augmented = fused(_compiled(augmentation.with_augmentation(models.custom_cnn(), seed=0)))
-        ours = _epoch(augmented, few, answers)
-        bare = _epoch(fused(_compiled(models.custom_cnn())), few, answers)
+        ours = promptly(_epoch(augmented, few, answers))
+        bare = promptly(_epoch(fused(_compiled(models.custom_cnn())), few, answers))
         training.choose_precision("float32")
         original = _compiled(models.custom_cnn())
         training.choose_precision(precision)

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 
-from benchmarks.fused import fused
+from benchmarks.as_trained import fused, promptly
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import features, models, training
 from fer_utils.dataset import load_dataset
@@ -76,7 +76,7 @@ def _compare(what: str, model, images, labels, how: str, repeats: int) -> Compar
     return compare(
         f"epoch, {what}, {len(labels):,} images at {how} (probabilities differ by {difference:.0e})",
         "`fit` through the whole network",
-        _epoch(tail, features.batches(kept, labels, BATCH_SIZE, seed=0)),
+        promptly(_epoch(tail, features.batches(kept, labels, BATCH_SIZE, seed=0))),
         _epoch(model, images[..., None], labels),
         repeats,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fused import fused
+from benchmarks.as_trained import fused
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import models, training
 from fer_utils.dataset import load_dataset

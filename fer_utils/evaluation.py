@@ -43,7 +43,10 @@ def predict(model, images: np.ndarray, batch_size: int = 256, frozen_once: bool 
         data = {"x": _without_labels(features.batches(kept, np.zeros(len(images)), batch_size))}
     else:
         data = {"x": np.asarray(images)[..., np.newaxis], "batch_size": batch_size}
-    return np.asarray(model.predict(**data, verbose=0, callbacks=_progress(len(images), batch_size)))
+    from fer_utils.prompt_epochs import prompt_epochs
+
+    with prompt_epochs():
+        return np.asarray(model.predict(**data, verbose=0, callbacks=_progress(len(images), batch_size)))
 
 
 def _without_labels(batches):

@@ -362,6 +362,7 @@ def _bounded(batch_size: int, frozen) -> int:
 
 def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progress: bool) -> None:
     """Fill `path` with the features of all images, going on with what an earlier call left unfinished."""
+    from fer_utils.prompt_epochs import prompt_epochs
     from fer_utils.training import as_input
 
     part, note = path.with_suffix(".part"), path.with_suffix(".json")
@@ -374,7 +375,8 @@ def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progre
         x = as_input(images[start : start + n])
         # Features of an earlier layer, which no TensorFlow kernel takes as they are kept.
         x = x.astype(np.float32) if x.dtype == np.float16 else x
-        return np.asarray(frozen.predict(x, batch_size, verbose=0), np.float32)
+        with prompt_epochs():
+            return np.asarray(frozen.predict(x, batch_size, verbose=0), np.float32)
 
     # One batch tells how large the numbers are; were it wrong about the rest, `_fill` would notice.
     largest = np.abs(answers(0, batch_size)).max()

@@ -124,6 +124,7 @@ def train(
 
     from fer_utils.fused_adam import fused_adam
     from fer_utils.fused_normalisation import fused_normalisation
+    from fer_utils.prompt_epochs import prompt_epochs
 
     if epochs < 1:
         raise UserError(f"EPOCHS must be at least 1, not {epochs}")
@@ -158,6 +159,7 @@ def train(
     with (
         tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar,
         _rate_kept(model, rate_patience), fused_normalisation(model), fused_adam(model.optimizer),
+        prompt_epochs(),
     ):  # fmt: skip
         model.fit(
             **_fed(training, validation, batch_size, seed, len(history)),
