@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.as_trained import fused, promptly
+from benchmarks.as_trained import as_trained
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import EMOTIONS, augmentation, models, training
 from fer_utils.dataset import load_dataset
@@ -45,9 +45,9 @@ def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
         every, some = Path(folder) / "every", Path(folder) / "some"
         _write(every, images, labels)
         _write(some, images[:n_epoch], answers)
-        augmented = fused(_compiled(augmentation.with_augmentation(models.custom_cnn(), seed=0)))
-        ours = promptly(_epoch(augmented, few, answers))
-        bare = promptly(_epoch(fused(_compiled(models.custom_cnn())), few, answers))
+        augmented = _compiled(augmentation.with_augmentation(models.custom_cnn(), seed=0))
+        unchanged = _compiled(models.custom_cnn())
+        ours, bare = (as_trained(model, _epoch(model, few, answers)) for model in (augmented, unchanged))
         training.choose_precision("float32")
         original = _compiled(models.custom_cnn())
         training.choose_precision(precision)

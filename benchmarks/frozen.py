@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 
-from benchmarks.as_trained import fused, promptly
+from benchmarks.as_trained import as_trained
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import features, models, training
 from fer_utils.dataset import load_dataset
@@ -72,11 +72,10 @@ def _compare(what: str, model, images, labels, how: str, repeats: int) -> Compar
     difference = float(np.abs(answer - expected).max())
     for network in (tail, model):
         network.compile(keras.optimizers.Adam(1e-4), LOSS, metrics=["accuracy"])
-    fused(tail)
     return compare(
         f"epoch, {what}, {len(labels):,} images at {how} (probabilities differ by {difference:.0e})",
         "`fit` through the whole network",
-        promptly(_epoch(tail, features.batches(kept, labels, BATCH_SIZE, seed=0))),
+        as_trained(tail, _epoch(tail, features.batches(kept, labels, BATCH_SIZE, seed=0))),
         _epoch(model, images[..., None], labels),
         repeats,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.as_trained import fused
+from benchmarks.as_trained import as_trained
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils import models, training
 from fer_utils.dataset import load_dataset
@@ -26,7 +26,7 @@ def measure(steps: int = 2) -> list[Comparison]:
     precision, reason = training.choose_precision(), training.why_precision()
     images, labels = load_dataset(progress=False).subset("Training")
     batch = images[:BATCH_SIZE, ..., np.newaxis].astype("float32"), labels[:BATCH_SIZE]
-    ours, narrow, narrow_plain = fused(_compiled()), fused(_compiled(NARROW)), _compiled(NARROW)
+    ours, narrow, narrow_plain = _compiled(), _compiled(NARROW), _compiled(NARROW)
     training.choose_precision("float32")
     plain = _compiled()
     training.choose_precision(precision)
@@ -34,20 +34,20 @@ def measure(steps: int = 2) -> list[Comparison]:
         compare(
             f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, fused kernels, {reason}",
             "Keras's defaults, float32",
-            lambda: [ours.train_on_batch(*batch) for _ in range(steps)],
-            lambda: [plain.train_on_batch(*batch) for _ in range(steps)],
+            as_trained(ours, _training(ours, batch, steps)),
+            _training(plain, batch, steps),
         ),
         compare(
             f"{10 * steps} training steps of the custom CNN, {NARROW:.0%} of its filters, {BATCH_SIZE} images each, "
             f"{precision}: batch normalisation and Adam by fused kernels",
             "Keras's own, same number format",
-            lambda: [narrow.train_on_batch(*batch) for _ in range(10 * steps)],
-            lambda: [narrow_plain.train_on_batch(*batch) for _ in range(10 * steps)],
+            as_trained(narrow, _training(narrow, batch, 10 * steps)),
+            _training(narrow_plain, batch, 10 * steps),
         ),
         compare(
             f"{10 * steps} steps of Adam alone, {ours.count_params():,} parameters of the custom CNN",
             "Keras's own, without TensorFlow's kernel",
-            _optimizing(ours, 10 * steps),
+            as_trained(ours, _optimizing(ours, 10 * steps)),
             _optimizing(_compiled(), 10 * steps),
         ),
     ]
@@ -67,6 +67,11 @@ def measure(steps: int = 2) -> list[Comparison]:
             )
         )
     return rows
+
+
+def _training(model, batch: tuple, steps: int):
+    """Return a function that lets a model learn the same batch again and again."""
+    return lambda: [model.train_on_batch(*batch) for _ in range(steps)]
 
 
 def _optimizing(model, steps: int):

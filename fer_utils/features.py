@@ -156,6 +156,8 @@ def compute(
     """
     import filelock
 
+    from fer_utils.prompt_epochs import prompt_epochs
+
     folder = cache_folder() / "features"
     path = folder / f"{_key(frozen, images)}.npy"
     through, given = frozen, images
@@ -166,7 +168,8 @@ def compute(
         # Without a time limit: another process may take hours for them, and the lock goes when it does.
         with filelock.FileLock(f"{path}.lock"):
             if not path.is_file():
-                _compute_all(through, given, path, _bounded(batch_size, through), progress)
+                with prompt_epochs():
+                    _compute_all(through, given, path, _bounded(batch_size, through), progress)
                 _prune(folder, keep=path)
             # The time of the last use, for pruning.
             os.utime(path)
@@ -362,7 +365,6 @@ def _bounded(batch_size: int, frozen) -> int:
 
 def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progress: bool) -> None:
     """Fill `path` with the features of all images, going on with what an earlier call left unfinished."""
-    from fer_utils.prompt_epochs import prompt_epochs
     from fer_utils.training import as_input
 
     part, note = path.with_suffix(".part"), path.with_suffix(".json")
@@ -375,8 +377,7 @@ def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progre
         x = as_input(images[start : start + n])
         # Features of an earlier layer, which no TensorFlow kernel takes as they are kept.
         x = x.astype(np.float32) if x.dtype == np.float16 else x
-        with prompt_epochs():
-            return np.asarray(frozen.predict(x, batch_size, verbose=0), np.float32)
+        return np.asarray(frozen.predict(x, batch_size, verbose=0), np.float32)
 
     # One batch tells how large the numbers are; were it wrong about the rest, `_fill` would notice.
     largest = np.abs(answers(0, batch_size)).max()

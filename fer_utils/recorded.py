@@ -219,13 +219,12 @@ def _origin(record: dict) -> list[str]:
         members = settings["trained"]
         seeds = _listed(str(member["seed"]) for member in members)
         return [f"{len(members)} networks side by side", f"seeds {seeds}"]
-    starts = {"imagenet": "ImageNet", "random": "random weights", "file": "own weights"}
+    # From random weights, the layers before the backbone's last ones never learned anything if they were frozen.
+    random = "random weights" if trained_whole(record) else "random weights and mostly frozen"
+    starts = {"imagenet": "ImageNet", "random": random, "file": "own weights"}
     told = [starts[record["weights"]]] if record["weights"] in starts else []
     if trained_whole(record):
         told.append("every layer trained")
-    elif record["weights"] == "random":
-        # Only the backbone's last layers were trained: from random weights, the others never learned anything.
-        told = ["random weights and mostly frozen"]
     if "image_size" in settings:
         told.append(f"{settings['image_size']} px")
     if _width(record) != 1:

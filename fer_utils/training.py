@@ -122,9 +122,7 @@ def train(
     """
     import keras
 
-    from fer_utils.fused_adam import fused_adam
-    from fer_utils.fused_normalisation import fused_normalisation
-    from fer_utils.prompt_epochs import prompt_epochs
+    from fer_utils.faster_fit import faster_fit
 
     if epochs < 1:
         raise UserError(f"EPOCHS must be at least 1, not {epochs}")
@@ -158,9 +156,9 @@ def train(
     steps = -(-len(training[1]) // batch_size)
     with (
         tqdm(total=steps * (epochs - len(history)), desc=name, unit="step") as bar,
-        _rate_kept(model, rate_patience), fused_normalisation(model), fused_adam(model.optimizer),
-        prompt_epochs(),
-    ):  # fmt: skip
+        _rate_kept(model, rate_patience),
+        faster_fit(model),
+    ):
         model.fit(
             **_fed(training, validation, batch_size, seed, len(history)),
             initial_epoch=len(history), epochs=epochs, class_weight=class_weight, verbose=0,

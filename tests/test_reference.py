@@ -35,3 +35,15 @@ def test_a_label_says_if_nothing_of_the_backbone_was_frozen(capsys):
 def test_without_a_recorded_run_it_says_how_to_make_one(capsys):
     assert beside_reference(a_run(True), "custom_cnn", []) is None
     assert "fer run --profile full --only 03" in capsys.readouterr().out
+
+
+def test_no_tick_says_less_than_it_stands_for():
+    known, ours = a_run(False), a_run(True)
+    # So narrow a range has a tick at each 2.5 percentage points.
+    known["history"]["val_accuracy"], ours["history"]["val_accuracy"] = [0.33, 0.44], [0.35, 0.4]
+    curves = beside_reference(ours, "custom_cnn", [known]).axes[0]
+    curves.figure.draw_without_rendering()
+    ticks = curves.get_yticks()
+    assert any(round(1000 * tick) % 10 for tick in ticks), "the case that this is about"
+    for tick, label in zip(ticks, curves.get_yticklabels(), strict=True):
+        assert abs(float(label.get_text().rstrip("%")) / 100 - tick) < 1e-9
