@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from fer_utils import plots, recorded
 from fer_utils.dataset.records import data_title
@@ -50,7 +49,7 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
         curve = pd.Series(measured, index=np.arange(1, len(measured) + 1) * run["epochs"] / len(measured))
         axes[0].plot(curve, color=colour, marker="o" if len(curve) < 12 else None, ms=4, label=label)
     axes[0].set(xlabel="epoch", ylabel="accuracy on the validation part")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
     axes[0].xaxis.get_major_locator().set_params(integer=True)
     # Above the curves, for a label may be as wide as they are.
     axes[0].legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.15, 1))
