@@ -167,8 +167,8 @@ def main():
         f"{arguments.judge.name if arguments.judge else 'The compact model of this project'}, "
         f"{judge.count_params():,} parameters, in one pass (its scores elsewhere are the mean of a face and its mirror "
         "image); the share it names rightly, with the 95 % interval (Wilson). The strength of guidance and the share "
-        "of faces kept were set with the compact model that shipped before, on the same data, so the total shows that "
-        "they are set right; it is no independent test.\n",
+        "of faces kept were set with an earlier compact model, on the same data, so the total shows that they are set "
+        "right; it is no independent test.\n",
         table(("faces", "n, sample", "clean sample", "n, PublicTest", "PublicTest"), rows),
     ]
 

@@ -264,7 +264,7 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
         ax.plot(table["confidence"], table["accuracy"], "o", color="#0072B2", ms=3)
         ax.plot([0, 1], [0, 1], "--", color="#555555", lw=1)
         for _, row in table.iterrows():
-            ax.text(row["low"] + width.iloc[0] / 2, 0.01, f"{row['n']:.0f}", ha="center", fontsize=6, color="#333333")
+            ax.text(row["low"] + width.iloc[0] / 2, 0.01, f"{row['n']:.0f}", ha="center", fontsize=7, color="#333333")
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", title=title)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:.0%}")

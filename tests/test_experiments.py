@@ -65,3 +65,30 @@ def test_the_page_about_number_formats_is_made_from_its_record():
     content = json.loads((root / "results" / "experiments" / "precision.json").read_text(encoding="utf-8"))
     assert content["data"]["name"] == "FER-2013"
     assert (root / "benchmarks" / "precision.md").read_text(encoding="utf-8") == precision.page(content)
+
+
+def test_the_page_of_the_ensembles_is_made_from_its_record():
+    from benchmarks import ensembles
+
+    root = project_root()
+    content = json.loads((root / "results" / "experiments" / "ensembles.json").read_text(encoding="utf-8"))
+    assert (root / "benchmarks" / "ensembles.md").read_text(encoding="utf-8") == ensembles.page(content)
+
+
+def test_an_ensemble_is_weighed_by_pictures_that_its_calibration_has_not_seen(monkeypatch):
+    import numpy as np
+
+    from benchmarks import ensembles
+
+    monkeypatch.setattr(ensembles, "DIVISIONS", 2)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 7, 400)
+    # Two models that each know the answer, with mistakes of their own, and one that knows nothing.
+    good, other = (3 * np.eye(7)[labels] + rng.normal(0, 1.5, (400, 7)) for _ in range(2))
+    blind = rng.normal(0, 1, (400, 7))
+    table = ensembles.weigh({0: [good, good], 1: [other, other], 2: [blind, blind]}, labels).set_index("members")
+    assert len(table) == 7 and table.index[0] == "0, 1"
+    assert table.loc["0, 1", "right"] > max(table.loc["0", "right"], table.loc["1", "right"])
+    # Fitted to the pictures that it is judged by, the calibration would find something in noise.
+    assert table.loc["2", "nats"] > np.log(7)
+    assert (table["low"] < table["right"] / 400).all() and (table["n"] == 400).all()
