@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils import label_noise, leakage
+from fer_utils import broken_protocols, label_noise, leakage
 from fer_utils.compact.shipped import ShippedModel
 from fer_utils.dataset import duplicate_groups
 from fer_utils.deduplication import CONTRADICTING, kept_rows
@@ -24,12 +26,28 @@ lower bound: a photograph that was cut out very differently is missed. {pairs:,}
 
 TITLES = {
     "twins": "Test pictures with a twin in Training",
-    "worth": "What a twin is worth: the shipped model, which was trained on Training as it is",
+    "worth": "Test pictures with and without a twin: the shipped model, which was trained on Training as it is",
+    "memory": "What learning the copies is worth: a small head, trained with and without those of test pictures",
     "contradictions": "Contradicting labels",
     "label pairs": "Which labels meet on one photograph",
     "policies": "What the policies leave",
     "flagged": "Labels that confident learning flags (edges and a linear model)",
 }
+
+
+SEEDS = range(5)
+
+
+def kinds_of_test_pictures(copies: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return for each kind of test picture which of them, in their order, are of that kind: bool (n,)."""
+    in_training = (copies["usage"] == "Training").to_numpy()
+    exact, near = (leakage.has_twin(copies[kind], ~in_training, in_training) for kind in leakage.KINDS)
+    return {
+        "identical picture in Training": exact,
+        "near copy in Training": near & ~exact,
+        "neither": ~near,
+        "all": np.ones(len(exact), bool),
+    }
 
 
 def accuracy_by_twin(dataset, copies: pd.DataFrame) -> pd.DataFrame:
@@ -39,17 +57,10 @@ def accuracy_by_twin(dataset, copies: pd.DataFrame) -> pd.DataFrame:
         One row a kind of test picture: n, accuracy with its 95 % interval, and the accuracy it would be with the
         classes in the proportions of all test pictures (both as text).
     """
-    in_training = (copies["usage"] == "Training").to_numpy()
-    exact, near = (leakage.has_twin(copies[kind], ~in_training, in_training) for kind in leakage.KINDS)
-    rows = copies.index[~in_training].to_numpy()
+    rows = copies.index[copies["usage"] != "Training"].to_numpy()
     labels = dataset.labels[rows]
     right = ShippedModel().predict(dataset.images[rows]).argmax(axis=1) == labels
-    kinds = {
-        "identical picture in Training": exact,
-        "near copy in Training": near & ~exact,
-        "neither": ~near,
-        "all": np.ones(len(rows), bool),
-    }
+    kinds = kinds_of_test_pictures(copies)
     share = np.bincount(labels, minlength=len(EMOTIONS)) / len(labels)
     table = {}
     for name, chosen in kinds.items():
@@ -59,6 +70,43 @@ def accuracy_by_twin(dataset, copies: pd.DataFrame) -> pd.DataFrame:
             "n": int(chosen.sum()),
             "accuracy": f"{right[chosen].mean():.1%} ({low:.1%} to {high:.1%})",
             "with the classes in the proportions of all": f"{share @ by_class:.1%}",
+        }
+    return pd.DataFrame.from_dict(table, "index").rename_axis("test pictures with")
+
+
+def accuracy_with_and_without(dataset, copies: pd.DataFrame) -> pd.DataFrame:
+    """Train the head of `broken_protocols` with and without the training pictures that have a twin in a test part.
+
+    Are pictures with a twin answered rightly more often because the twin was learned, or because they are easier? Both
+    trainings have equally many pictures: the first leaves out others instead, by chance.
+
+    Returns:
+        One row a kind of test picture: n, both accuracies (means over the seeds) and their difference in percentage
+        points with its 95 % interval over the pictures, as text.
+    """
+    in_training = (copies["usage"] == "Training").to_numpy()
+    known = np.zeros(len(copies), bool)
+    known[in_training] = leakage.has_twin(copies["near"], in_training, ~in_training)
+    rows = copies.index.to_numpy()
+    features, labels = label_noise.edge_features(dataset.images[rows]), dataset.labels[rows]
+    without = np.flatnonzero(in_training & ~known)
+    right = {"with": [], "without": []}
+    for seed in tqdm(SEEDS, "trainings with and without copies", unit="pair"):
+        others = np.random.default_rng(seed).permutation(without)[known.sum() :]
+        for name, fit in {"with": np.concatenate([np.flatnonzero(known), others]), "without": without}.items():
+            head = broken_protocols.fitted(features[fit], labels[fit], seed)
+            right[name].append(head.predict(features[~in_training]) == labels[~in_training])
+    means = {name: np.mean(each, axis=0) for name, each in right.items()}
+    table = {}
+    for name, chosen in kinds_of_test_pictures(copies).items():
+        learned, unseen = (means[each][chosen] for each in ("with", "without"))
+        gain = 100 * (learned - unseen)
+        low, high = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain))
+        table[name] = {
+            "n": int(chosen.sum()),
+            "learned with the copies": f"{learned.mean():.1%}",
+            "learned without": f"{unseen.mean():.1%}",
+            "difference in points": f"{gain.mean():+.1f} ({low:+.1f} to {high:+.1f})",
         }
     return pd.DataFrame.from_dict(table, "index").rename_axis("test pictures with")
 
@@ -103,6 +151,7 @@ def main() -> None:
     tables = {
         "twins": twins.astype(object),
         "worth": accuracy_by_twin(dataset, copies),
+        "memory": accuracy_with_and_without(dataset, copies),
         "contradictions": leakage.contradictions(copies).astype(object).rename_axis("copies"),
         "label pairs": leakage.label_pairs(copies).to_frame(),
         "policies": what_is_left(dataset, pairs),
@@ -112,7 +161,8 @@ def main() -> None:
         table.rename_axis("row").reset_index().melt("row", var_name="column").assign(table=name)
         for name, table in tables.items()
     ]
-    content = record(arguments, dataset, {"near_pairs": len(pairs)}, watch.seconds, pd.concat(rows))
+    settings = {"near_pairs": len(pairs), "seeds": len(SEEDS)}
+    content = record(arguments, dataset, settings, watch.seconds, pd.concat(rows))
     text = HEAD.format(pairs=len(pairs), seconds=seconds)
     text += "".join(f"\n## {TITLES[name]}\n\n{as_table(table)}" for name, table in tables.items())
     command = "python -m benchmarks.leakage_audit --data archive.zip"

@@ -113,12 +113,7 @@ class Workbench:
 
     def learn(self, pictures: Pictures):
         """Return the head, fitted to the pictures."""
-        head = self._head(self.seed)
-        # Matrices this small are multiplied faster by one thread than by several that wait for each other.
-        with warnings.catch_warnings(), threadpool_limits(1):
-            # It is stopped after a fixed number of epochs on purpose.
-            warnings.simplefilter("ignore")
-            return head.fit(pictures.features, pictures.labels)
+        return fitted(pictures.features, pictures.labels, self.seed, self._head)
 
     @cached_property
     def honest_split(self) -> tuple[Pictures, Pictures]:
@@ -132,6 +127,22 @@ class Workbench:
     def honest_head(self):
         """The head that learned from the honest split, shared by the protocols that go wrong only afterwards."""
         return self.learn(self.honest_split[0])
+
+
+def fitted(features: np.ndarray, labels: np.ndarray, seed: int, head: Callable | None = None):
+    """Return a head that has learned.
+
+    Args:
+        features: float (n, m), from `label_noise.edge_features`.
+        labels: int64 (n,).
+        seed: for the head.
+        head: a function from a seed to an unfitted classifier; `small_head` by default.
+    """
+    # Matrices this small are multiplied faster by one thread than by several that wait for each other.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # It is stopped after a fixed number of epochs on purpose.
+        warnings.simplefilter("ignore")
+        return (head or small_head)(seed).fit(features, labels)
 
 
 def small_head(seed: int):

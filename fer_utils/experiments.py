@@ -25,7 +25,7 @@ def recorded_table(name: str, table: str) -> pd.DataFrame | None:
 
     Args:
         name: "leakage_audit".
-        table: "twins", "worth", "contradictions", "label pairs", "policies" or "flagged".
+        table: "twins", "worth", "memory", "contradictions", "label pairs", "policies" or "flagged".
 
     Returns:
         None where there is no record of it.

@@ -49,7 +49,7 @@ def test_an_unknown_experiment_has_no_record(monkeypatch):
     assert experiments.recorded_experiment("imbalance") is None
 
 
-@pytest.mark.parametrize("name", ["twins", "worth", "contradictions"])
+@pytest.mark.parametrize("name", ["twins", "worth", "memory", "contradictions"])
 def test_the_recorded_audit_is_what_its_page_shows(name):
     text = (project_root() / "benchmarks" / "leakage_audit.md").read_text(encoding="utf-8")
     table = experiments.recorded_table("leakage_audit", name)
