@@ -19,7 +19,7 @@ def draw_architecture(model, height: int = 150):
     import keras
     import visualkeras
     from keras import layers
-    from PIL import ImageFont
+    from PIL import ImageFont, ImageOps
 
     chain = []
     for layer in model.layers:
@@ -36,7 +36,8 @@ def draw_architecture(model, height: int = 150):
             flat, legend=True, type_ignore=hidden, scale_xy=height / 48, scale_z=0.25, max_z=depth, min_xy=12,
             max_xy=height, spacing=12, font=ImageFont.load_default(size=13), padding=12,
         )  # fmt: skip
-    return picture.convert("RGB")
+    # visualkeras leaves no room above the first block.
+    return ImageOps.expand(picture.convert("RGB"), border=8, fill="white")
 
 
 def _of_backbone(backbone) -> list:
