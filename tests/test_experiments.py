@@ -86,9 +86,11 @@ def test_an_ensemble_is_weighed_by_pictures_that_its_calibration_has_not_seen(mo
     # Two models that each know the answer, with mistakes of their own, and one that knows nothing.
     good, other = (3 * np.eye(7)[labels] + rng.normal(0, 1.5, (400, 7)) for _ in range(2))
     blind = rng.normal(0, 1, (400, 7))
-    table = ensembles.weigh({0: [good, good], 1: [other, other], 2: [blind, blind]}, labels).set_index("members")
+    models = {seed: np.array([[each, each]] * 2) for seed, each in enumerate((good, other, blind))}
+    table = ensembles.weigh(models, labels).set_index("members")
     assert len(table) == 7 and table.index[0] == "0, 1"
     assert table.loc["0, 1", "right"] > max(table.loc["0", "right"], table.loc["1", "right"])
     # Fitted to the pictures that it is judged by, the calibration would find something in noise.
     assert table.loc["2", "nats"] > np.log(7)
+    assert (table["right as it is"] == table["right"]).all(), "here both positions are the same"
     assert (table["low"] < table["right"] / 400).all() and (table["n"] == 400).all()

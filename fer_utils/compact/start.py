@@ -78,7 +78,7 @@ class Start:
                 if stored["of"].item() == self.fingerprint and len(stored["answers"]) == len(images):
                     return stored["answers"]
         positions = tqdm(POSITIONS, "answers of the finished model", unit="position", leave=False)
-        total = sum(self.model.predict(_moved(images, *position)) for position in positions)
+        total = sum(self.model.predict(moved(images, *position)) for position in positions)
         temperature, bias = self.about["temperature"], np.asarray(self.about.get("bias", 0.0))
         answers = with_temperature(total / len(POSITIONS), 1 / temperature, -temperature * bias).astype(np.float32)
         write_atomically(path, lambda file: np.savez(file, of=np.array(self.fingerprint), answers=answers))
@@ -152,8 +152,8 @@ def unfolded_weights(plain, network, images: np.ndarray, about: dict) -> list[np
     return network.get_weights()
 
 
-def _moved(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Return images moved by some pixels; what comes in repeats the edge."""
+def moved(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Return images (n, 48, 48) moved by some pixels; what comes in repeats the edge."""
     rows = np.clip(np.arange(IMAGE_SIZE) - down, 0, IMAGE_SIZE - 1)
     columns = np.clip(np.arange(IMAGE_SIZE) - right, 0, IMAGE_SIZE - 1)
     return images[:, rows[:, np.newaxis], columns]
