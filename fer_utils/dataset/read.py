@@ -94,8 +94,10 @@ def read_source(source: str | Path, progress: bool = True) -> FerDataset:
 
 
 def _read_images(files: "_Files", source: Path, form: str, progress: bool) -> FerDataset:
+    meanings = [classify(name) for name in files.names]
+    rows = [row for row, meaning in enumerate(meanings) if not isinstance(meaning, str)]
     digest = hashlib.sha256()
-    images, rows, meanings, remarks = _decode_pictures(files, digest, progress)
+    images, remarks = _decode_rows(files, rows, digest, progress)
     # What a file is not, by its path or by its bytes; "" and "colour" are pictures.
     reasons = dict(enumerate(meanings)) | dict(zip(rows, remarks, strict=True))
     skipped = [SkippedFile(files.names[row], reason) for row, reason in reasons.items() if reason not in PICTURES]
@@ -128,21 +130,20 @@ def _read_images(files: "_Files", source: Path, form: str, progress: bool) -> Fe
     )  # fmt: skip
 
 
-def _decode_pictures(files: "_Files", digest, progress: bool) -> tuple[np.ndarray, list[int], list, list[str]]:
-    """Decode files in threads (zlib and OpenCV let go of Python's lock) while the next ones are classified and read.
+def _decode_rows(files: "_Files", rows: list[int], digest, progress: bool) -> tuple[np.ndarray, list[str]]:
+    """Decode files in threads (zlib and OpenCV let go of Python's lock) while the next ones are being read.
 
     Args:
         files: the source.
+        rows: positions of the files to decode.
         digest: a hash that is fed with the pictures in order, as long as all goes well.
         progress: whether to show a progress bar.
 
     Returns:
-        (uint8 (n, 48, 48), the positions of these n files, what `classify` says of every file, n remarks: "", "colour",
-        or why there is no picture; there the array is not filled).
+        (uint8 (n, 48, 48), n remarks: "", "colour", or why there is no picture; there the array is not filled).
     """
-    # For files that are no pictures there is room as well: memory is taken only where something is written.
-    images = np.empty((len(files.names), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    rows, meanings, remarks = [], [], []
+    images = np.empty((len(rows), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    remarks = [""] * len(rows)
 
     def work(start: int, raw) -> slice:
         contents = files.unpack(raw)
@@ -159,25 +160,17 @@ def _decode_pictures(files: "_Files", digest, progress: bool) -> tuple[np.ndarra
     workers = os.cpu_count() or 1
     with (
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(files.names), desc="reading images", unit="file", disable=not progress, leave=False) as bar,
+        tqdm(total=len(rows), desc="reading images", unit="file", disable=not progress, leave=False) as bar,
     ):
         waiting: deque = deque()
-        for start in range(0, len(files.names), FILES_AT_ONCE):
-            found = [classify(name) for name in files.names[start : start + FILES_AT_ONCE]]
-            chosen = [start + i for i, meaning in enumerate(found) if not isinstance(meaning, str)]
-            bar.update(len(found) - len(chosen))
-            place = len(rows)
-            meanings.extend(found)
-            rows.extend(chosen)
-            remarks.extend([""] * len(chosen))
+        for start in range(0, len(rows), FILES_AT_ONCE):
             # A bounded queue keeps memory bounded; `map` would read the whole archive first.
             if len(waiting) == 2 * workers:
                 take(waiting.popleft().result())
-            if chosen:
-                waiting.append(pool.submit(work, place, files.fetch(chosen)))
+            waiting.append(pool.submit(work, start, files.fetch(rows[start : start + FILES_AT_ONCE])))
         for future in waiting:
             take(future.result())
-    return images[: len(rows)], rows, meanings, remarks
+    return images, remarks
 
 
 class _Files(Protocol):
