@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
 from fer_utils.calibration import fit_temperature_and_bias, mirror_averaged, negative_log_likelihood, with_temperature
+from fer_utils.compact.ensemble import common_division
 from fer_utils.compact.start import Start, moved
-from fer_utils.dataset import split_validation
+from fer_utils.errors import UserError
 from fer_utils.evaluation import wilson_interval
 
 FOLDS, DIVISIONS = 5, 20
@@ -41,11 +42,12 @@ def main() -> None:
     arguments = arguments.parse_args()
     dataset, watch = open_data(arguments), Stopwatch()
     models = {start.about["seed"]: start for start in map(Start, arguments.member)}
-    division, *others = [start.division for start in models.values()]
-    if any(other != division for other in others):
-        raise SystemExit("the members held out different pictures: train them with the same seed and --validation")
+    try:
+        _, held = common_division(list(models.values()), dataset)
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    division = next(iter(models.values())).division
     images, labels = dataset.subset("Training")
-    _, held = split_validation(images, labels, division["validation_split"], division["split_seed"])
     faces, labels = images[held], np.asarray(labels)[held]
     logits = {seed: _logits(start.model, faces) for seed, start in sorted(models.items())}
     settings = {

@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
@@ -15,7 +14,9 @@ from fer_utils.deduplication import CONTRADICTING, kept_rows
 from fer_utils.evaluation import wilson_interval
 from fer_utils.labels import EMOTIONS
 from fer_utils.near_duplicates import near_groups, near_pairs
+from fer_utils.significance import bootstrap_interval
 
+SEEDS = range(5)
 HEAD = """# Copies in FER-2013
 
 Made by `benchmarks/leakage_audit.py`; do not edit. "Exact" copies have identical pixels; "near" ones are found by a
@@ -33,9 +34,6 @@ TITLES = {
     "policies": "What the policies leave",
     "flagged": "Labels that confident learning flags (edges and a linear model)",
 }
-
-
-SEEDS = range(5)
 
 
 def kinds_of_test_pictures(copies: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -74,11 +72,16 @@ def accuracy_by_twin(dataset, copies: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, "index").rename_axis("test pictures with")
 
 
-def accuracy_with_and_without(dataset, copies: pd.DataFrame) -> pd.DataFrame:
+def accuracy_with_and_without(dataset, copies: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
     """Train the head of `broken_protocols` with and without the training pictures that have a twin in a test part.
 
     Are pictures with a twin answered rightly more often because the twin was learned, or because they are easier? Both
     trainings have equally many pictures: the first leaves out others instead, by chance.
+
+    Args:
+        dataset: FER-2013.
+        copies: of `leakage.find_copies`.
+        features: float32 (n, …), a row for each of `copies`.
 
     Returns:
         One row a kind of test picture: n, both accuracies (means over the seeds) and their difference in percentage
@@ -87,8 +90,7 @@ def accuracy_with_and_without(dataset, copies: pd.DataFrame) -> pd.DataFrame:
     in_training = (copies["usage"] == "Training").to_numpy()
     known = np.zeros(len(copies), bool)
     known[in_training] = leakage.has_twin(copies["near"], in_training, ~in_training)
-    rows = copies.index.to_numpy()
-    features, labels = label_noise.edge_features(dataset.images[rows]), dataset.labels[rows]
+    labels = dataset.labels[copies.index.to_numpy()]
     without = np.flatnonzero(in_training & ~known)
     right = {"with": [], "without": []}
     for seed in tqdm(SEEDS, "trainings with and without copies", unit="pair"):
@@ -101,7 +103,7 @@ def accuracy_with_and_without(dataset, copies: pd.DataFrame) -> pd.DataFrame:
     for name, chosen in kinds_of_test_pictures(copies).items():
         learned, unseen = (means[each][chosen] for each in ("with", "without"))
         gain = 100 * (learned - unseen)
-        low, high = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain))
+        low, high = bootstrap_interval(learned, unseen, lambda x, y: 100 * np.mean(x - y))
         table[name] = {
             "n": int(chosen.sum()),
             "learned with the copies": f"{learned.mean():.1%}",
@@ -123,13 +125,16 @@ def what_is_left(dataset, pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(counts).T.rename_axis("policy, contradicting copies")
 
 
-def flagged_labels(dataset, copies: pd.DataFrame) -> pd.DataFrame:
-    """Compare how often labels are flagged among training pictures whose copies contradict each other, and in all."""
-    training = copies[copies["usage"] == "Training"]
+def flagged_labels(dataset, copies: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
+    """Compare how often labels are flagged among training pictures whose copies contradict each other, and in all.
+
+    The arguments are those of `accuracy_with_and_without`.
+    """
+    in_training = (copies["usage"] == "Training").to_numpy()
+    training = copies[in_training]
     rows, groups = training.index.to_numpy(), training["near"].to_numpy()
     labels = dataset.labels[rows]
-    features = label_noise.edge_features(dataset.images[rows])
-    probabilities = label_noise.cross_validated_probabilities(features, labels, groups)
+    probabilities = label_noise.cross_validated_probabilities(features[in_training], labels, groups)
     flagged = label_noise.suspicious_labels(labels, probabilities)["flagged"].sort_index().to_numpy()
     contradicting = (pd.Series(labels).groupby(groups).transform("nunique") > 1).to_numpy()
     table = {}
@@ -146,16 +151,17 @@ def main() -> None:
     pairs = near_pairs(dataset.images)
     seconds = time.process_time() - before
     copies = leakage.find_copies(dataset, pairs)
+    features = label_noise.edge_features(dataset.images[copies.index.to_numpy()])
     twins = leakage.twins_in_training(copies)
     twins.index = pd.Index([" ".join(names) for names in twins.index], name="part and emotion")
     tables = {
         "twins": twins.astype(object),
         "worth": accuracy_by_twin(dataset, copies),
-        "memory": accuracy_with_and_without(dataset, copies),
+        "memory": accuracy_with_and_without(dataset, copies, features),
         "contradictions": leakage.contradictions(copies).astype(object).rename_axis("copies"),
         "label pairs": leakage.label_pairs(copies).to_frame(),
         "policies": what_is_left(dataset, pairs),
-        "flagged": flagged_labels(dataset, copies),
+        "flagged": flagged_labels(dataset, copies, features),
     }
     rows = [
         table.rename_axis("row").reset_index().melt("row", var_name="column").assign(table=name)

@@ -38,13 +38,15 @@ class BackboneWeights:
     message: str
 
 
-def custom_cnn(l2: float = 0.01, width: float = 1.0):
+def custom_cnn(l2: float = 0.01, width: float = 1.0, dropout: float = 0.25, head_dropout: float = 0.5):
     """Build notebook 03's network: three blocks of two convolutions, then two dense layers.
 
     Args:
         l2: weight of the L2 penalty on the two convolutions of block 2.
         width: factor on the filters of every convolution and on the dense layer's units. A quarter makes a network that
             is trained ten times as fast, for experiments that need many epochs on a laptop.
+        dropout: share of the values that is dropped after each block while training.
+        head_dropout: the same after the dense layer.
 
     Raises:
         UserError: if no filter would be left.
@@ -67,10 +69,10 @@ def custom_cnn(l2: float = 0.01, width: float = 1.0):
             )(x)  # fmt: skip
         x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"block{block}_norm")(x)
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
-        x = layers.Dropout(0.25, name=f"block{block}_dropout")(x)
+        x = layers.Dropout(dropout, name=f"block{block}_dropout")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(int(width * 1024), activation="relu", name="dense")(x)
-    x = layers.Dropout(0.5, name="dropout")(x)
+    x = layers.Dropout(head_dropout, name="dropout")(x)
     return keras.Model(inputs, softmax_output(x), name="custom_cnn")
 
 

@@ -8,6 +8,7 @@ about three times as long and blurs it. Importing this module imports Keras.
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -25,18 +26,21 @@ class RandomAffine(keras.layers.Layer):
         shear: up to this share, in x and in y.
         zoom: up to this share, nearer or farther, in x and in y.
         flip: whether to mirror every second picture, left and right.
+        warm_up: training steps in which all of this but the mirroring grows from nothing to its full size; 0 has it from
+            the first step on. A network that has learned nothing yet may learn nothing for long if it is shown strongly
+            changed pictures; easy ones first is called a curriculum (Bengio et al. 2009, "Curriculum learning").
         seed: makes the sequence of random draws repeatable.
 
     Raises:
         ValueError: if `flip` is anything else, for example the "vertical" of keras.layers.RandomFlip.
     """
 
-    def __init__(self, rotation=0.0, shift=0.0, shear=0.0, zoom=0.0, flip=False, seed=None, **kwargs):
+    def __init__(self, rotation=0.0, shift=0.0, shear=0.0, zoom=0.0, flip=False, warm_up=0, seed=None, **kwargs):
         if flip not in (True, False):
             raise ValueError(f"flip is True or False, left and right, not {flip!r}")
         super().__init__(**{"dtype": "float32", **kwargs})
         self.settings = {"rotation": rotation, "shift": shift, "shear": shear, "zoom": zoom, "flip": flip}
-        self.seed = seed
+        self.warm_up, self.seed = warm_up, seed
         self.generator = keras.random.SeedGenerator(seed)
         # TensorFlow's kernel for affine maps is not one that XLA can compile.
         self.supports_jit = keras.backend.backend() != "tensorflow"
@@ -47,17 +51,36 @@ class RandomAffine(keras.layers.Layer):
         if not training:
             return images
         n, height, width = ops.shape(images)[:3]
+        settings = self.settings
+        if self.warm_up:
+            strength = self._strength()
+            settings = {name: size if name == "flip" else size * strength for name, size in settings.items()}
         drawn = keras.random.uniform((n, 9), -1.0, 1.0, dtype="float32", seed=self.generator)
-        matrices = affine_matrices(drawn, height, width, **self.settings)
+        matrices = affine_matrices(drawn, height, width, **settings)
         # The operation takes the first eight entries; the ninth is always 1.
         transforms = ops.reshape(matrices, (n, 9))[:, :8]
         return ops.image.affine_transform(images, transforms, fill_mode="nearest", data_format="channels_last")
+
+    def _strength(self):
+        """Return how much of its full size a change has at this step, float32 in 0..1."""
+        # The generator's second number is how often it has drawn: once a step.
+        drawn_before = ops.cast(self.generator.state.value[1], "float32")
+        return ops.minimum(drawn_before / self.warm_up, 1.0)
+
+    def save_own_variables(self, store):
+        """Save how far the draws have come, which Keras does not do by itself: a training that goes on needs it."""
+        store["drawn"] = ops.convert_to_numpy(self.generator.state.value)
+
+    def load_own_variables(self, store):
+        # Files from before this was saved have nothing here.
+        if "drawn" in store.keys():
+            self.generator.state.assign(np.array(store["drawn"]))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), **self.settings, "seed": self.seed}
+        return {**super().get_config(), **self.settings, "warm_up": self.warm_up, "seed": self.seed}
 
 
 def affine_matrices(drawn, height, width, rotation=0.0, shift=0.0, shear=0.0, zoom=0.0, flip=False):

@@ -178,3 +178,35 @@ def test_augmented_model_can_be_saved_and_loaded(tiny_model, tmp_path, faces):
     np.testing.assert_allclose(evaluation.predict(loaded, images), evaluation.predict(augmented, images), atol=1e-6)
     layers = [model.get_layer("augmentation") for model in (loaded, augmented)]
     assert layers[0].get_config() == layers[1].get_config()
+
+
+def test_the_changes_grow_from_nothing_to_their_full_size(faces):
+    layer, full = (augmentation.augmenter(seed=1, flip=False, **how) for how in ({"warm_up": 4}, {}))
+    steps = [(apply(layer, faces), apply(full, faces)) for _ in range(6)]
+    np.testing.assert_allclose(steps[0][0], faces, atol=1e-3, err_msg="nothing is changed in the first step")
+    assert all(not np.allclose(gentle, strong, atol=1) for gentle, strong in steps[:4])
+    for gentle, strong in steps[4:]:
+        np.testing.assert_allclose(gentle, strong, atol=1e-2, err_msg="afterwards it is as if there had been no warm-up")
+
+
+def test_a_saved_model_knows_how_far_the_changes_had_grown(faces, tmp_path):
+    inputs = keras.Input((48, 48, 1))
+    model = keras.Model(inputs, augmentation.augmenter(seed=1, warm_up=8)(inputs))
+    for _ in range(3):
+        apply(model, faces)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(apply(again, faces), apply(model, faces))
+
+
+def test_fit_counts_the_steps_of_the_warm_up(faces):
+    model = augmentation.with_augmentation(_network(), seed=1, warm_up=8)
+    model.compile(loss="sparse_categorical_crossentropy")
+    model.fit(faces, np.zeros(len(faces)), batch_size=4, epochs=1, verbose=0)
+    layer = model.layers[1]
+    assert float(layer._strength()) == 4 / 8
+
+
+def _network():
+    inputs = keras.Input((48, 48, 1))
+    return keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(keras.layers.Flatten()(inputs)))

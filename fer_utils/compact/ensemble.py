@@ -92,6 +92,26 @@ def joined(networks: list, sizes: dict):
     return ensemble
 
 
+def common_division(starts: list[Start], dataset: FerDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows of `Training` finished models learned from, and which all of them held out: int64 (n,) each.
+
+    Args:
+        starts: finished models, single ones or ensembles.
+        dataset: what they were trained on.
+
+    Raises:
+        UserError: if they held out different pictures, or were trained on other data.
+    """
+    division, *others = (start.division for start in starts)
+    if any(other != division for other in others):
+        raise UserError("the members held out different pictures: train them with the same seed and --validation")
+    learned, held = split_validation(*dataset.subset("Training"), division["validation_split"], division["split_seed"])
+    for start in starts:
+        if (start.about["data_fingerprint"], start.about["n_training"]) != (dataset.fingerprint, len(learned)):
+            raise UserError("a member was trained on other pictures: name the data it was trained on with --data")
+    return learned, held
+
+
 def ensemble_of(members: list[Member], dataset: FerDataset, folder: str | Path) -> Finished:
     """Join finished models, ready for `finish.publish`.
 
@@ -103,25 +123,21 @@ def ensemble_of(members: list[Member], dataset: FerDataset, folder: str | Path) 
     Raises:
         UserError: if the members differ in size, in what they were trained on, or in what they held out.
     """
-    first, *others = (member.finished for member in members)
+    starts = [member.finished for member in members]
+    first, *others = starts
     if not others:
         raise UserError("an ensemble has at least two members: repeat --member")
     sizes, division = first.about["network"], first.division
     if any(other.about["network"] != sizes for other in others):
         raise UserError("the members have different sizes: train them with the same --width")
-    if any(other.division != division for other in others):
-        raise UserError("the members held out different pictures: train them with the same seed and --validation")
+    learned, held = common_division(starts, dataset)
     images, labels = dataset.subset("Training")
-    learned, held = split_validation(images, labels, division["validation_split"], division["split_seed"])
-    for start in (first, *others):
-        if (start.about["data_fingerprint"], start.about["n_training"]) != (dataset.fingerprint, len(learned)):
-            raise UserError("a member was trained on other pictures: name the data it was trained on with --data")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     last = members[-1].record
     history = pd.DataFrame(last["history"])
     history.index = pd.RangeIndex(1, len(history) + 1, name="measurement")
-    network = joined([start.plain for start in (first, *others)], sizes)
+    network = joined([start.plain for start in starts], sizes)
     about = {
         "network": sizes | {"members": len(members)}, "seed": last["settings"]["seed"], **division,
         "start": None, "steps": sum(member.record["settings"]["steps"] for member in members),
