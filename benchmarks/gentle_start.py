@@ -20,11 +20,11 @@ WAYS = ("at once", "growing")
 WIDTH, BATCH_SIZE, LEARNING_RATE = 0.25, 64, 1e-3
 HEAD = """# Augmentation at once, or growing?
 
-Made by `benchmarks/gentle_start.py`; do not edit. The custom CNN with {width:.0%} of its filters was trained for {epochs}
-epochs on {n_fit:,} pictures of Training with notebook 4's augmentation: at its full size from the first step on, or
-growing to it over the first {gentle_epochs} epochs. Both from the same starting weights, with the pictures in the same
-order and the same random draws. How many epochs was fixed beforehand. Judged on PublicTest, n = {n_test:,}; the
-validation part has {n_validation:,} pictures.
+Made by `benchmarks/gentle_start.py`; do not edit. The custom CNN with {width:.0%} of its filters was trained for
+{epochs} epochs on {n_fit:,} pictures of Training with notebook 4's augmentation: at its full size from the first step
+on, or growing to it over the first {gentle_epochs} epochs. Both from the same starting weights, with the pictures in
+the same order and the same random draws. How many epochs was fixed beforehand. Judged on PublicTest, n = {n_test:,};
+the validation part has {n_validation:,} pictures.
 
 """
 

@@ -22,7 +22,8 @@ HEAD = """# Copies in FER-2013
 Made by `benchmarks/leakage_audit.py`; do not edit. "Exact" copies have identical pixels; "near" ones are found by a
 perceptual hash and checked by correlation (`fer_utils.near_duplicates`), blank pictures left out. Near copies are a
 lower bound: a photograph that was cut out very differently is missed. {pairs:,} pairs of near copies were found in
-{seconds:.0f} seconds of processor time. In brackets: 95 % interval (Wilson).
+{seconds:.0f} seconds of processor time. In brackets: 95 % interval (Wilson; of
+differences, bootstrap over the pictures).
 """
 
 TITLES = {

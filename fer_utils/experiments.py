@@ -11,7 +11,8 @@ def recorded_experiment(name: str) -> pd.DataFrame | None:
     """Return the table of an experiment as it was measured on FER-2013, or None where there is no record of it.
 
     Args:
-        name: "broken_protocols" (as from `broken_protocols.compare`) or "imbalance" (as from `imbalance.table`).
+        name: "broken_protocols" (as from `broken_protocols.compare`), "imbalance" (as from `imbalance.table`) or
+            "gentle_start" (as for `plots.seeds_chart`).
     """
     root = project_root()
     path = root / "results" / "experiments" / f"{name}.json" if root else None

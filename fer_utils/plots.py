@@ -327,3 +327,26 @@ def remedy_chart(table: pd.DataFrame, title: str = "") -> Figure:
         figure.suptitle(title, fontsize=11)
     sns.despine(figure)
     return _finish(figure)
+
+
+def seeds_chart(table: pd.DataFrame, title: str = "") -> Figure:
+    """Draw validation accuracies of several ways to train: a thin line for each seed, a thick one for their mean.
+
+    Args:
+        table: columns "way", "seed", "epoch" and "validation" (an accuracy in 0..1).
+        title: above everything; it should name the data.
+    """
+    figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    ways = table["way"].unique()
+    for colour, way in zip(sns.color_palette("deep", len(ways)), ways, strict=True):
+        curves = 100 * table[table["way"] == way].pivot(index="epoch", columns="seed", values="validation")
+        ax.plot(curves, color=colour, lw=0.8, alpha=0.6)
+        ax.plot(curves.mean(axis=1), color=colour, lw=2.5, label=f"{way}, {curves.shape[1]} seeds")
+    ax.set(xlabel="epoch", ylabel="accuracy on the validation part")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(fontsize=8, frameon=False)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    sns.despine(figure)
+    return _finish(figure)

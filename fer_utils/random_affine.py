@@ -26,9 +26,9 @@ class RandomAffine(keras.layers.Layer):
         shear: up to this share, in x and in y.
         zoom: up to this share, nearer or farther, in x and in y.
         flip: whether to mirror every second picture, left and right.
-        warm_up: training steps in which all of this but the mirroring grows from nothing to its full size; 0 has it from
-            the first step on. A network that has learned nothing yet may learn nothing for long if it is shown strongly
-            changed pictures; easy ones first is called a curriculum (Bengio et al. 2009, "Curriculum learning").
+        warm_up: training steps in which all of this but the mirroring grows from nothing to its full size; 0 has all of
+            it from the first step on. A network that knows nothing yet may learn nothing for long from strongly changed
+            pictures; easy ones first is called a curriculum (Bengio et al. 2009, "Curriculum learning").
         seed: makes the sequence of random draws repeatable.
 
     Raises:
@@ -73,7 +73,7 @@ class RandomAffine(keras.layers.Layer):
 
     def load_own_variables(self, store):
         # Files from before this was saved have nothing here.
-        if "drawn" in store.keys():
+        if "drawn" in store:
             self.generator.state.assign(np.array(store["drawn"]))
 
     def compute_output_shape(self, input_shape):

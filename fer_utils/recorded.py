@@ -103,8 +103,9 @@ def keep(
 
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, and the
-        width of a network with fewer filters. An ensemble has the seeds of all its members.
+        "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
+        width of a network with fewer filters, and over how many epochs its augmentation grew. An ensemble has the seeds
+        of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -128,6 +129,7 @@ def keep(
     suffix += "_whole" if trained_whole(record) else ""
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
+    suffix += f"_gentle{_gentle_epochs(record)}" if _gentle_epochs(record) else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -139,6 +141,11 @@ def keep(
 def _width(record: dict) -> float:
     """Return the share of the filters that the run's network kept."""
     return record["settings"].get("width", 1)
+
+
+def _gentle_epochs(record: dict) -> int:
+    """Return over how many epochs the run's augmentation grew to its full size, 0 if there was none or it began so."""
+    return record["settings"].get("gentle_epochs", 0) if record["model"] == "custom_cnn_augmented" else 0
 
 
 def trained_whole(record: dict) -> bool:
@@ -229,6 +236,8 @@ def _origin(record: dict) -> list[str]:
         told.append(f"{settings['image_size']} px")
     if _width(record) != 1:
         told.append(f"{_width(record):.0%} of the filters")
+    if _gentle_epochs(record):
+        told.append(f"growing over {_gentle_epochs(record)} epochs")
     start = settings.get("start")
     if start:
         told.append("second training")

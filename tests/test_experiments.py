@@ -67,6 +67,29 @@ def test_the_page_about_number_formats_is_made_from_its_record():
     assert (root / "benchmarks" / "precision.md").read_text(encoding="utf-8") == precision.page(content)
 
 
+def test_the_page_about_a_gentle_start_is_made_from_its_record():
+    from benchmarks import gentle_start
+
+    root = project_root()
+    content = json.loads((root / "results" / "experiments" / "gentle_start.json").read_text(encoding="utf-8"))
+    assert content["data"]["name"] == "FER-2013"
+    assert (root / "benchmarks" / "gentle_start.md").read_text(encoding="utf-8") == gentle_start.page(content)
+    rows = experiments.recorded_experiment("gentle_start")
+    # JSON knows no number for what was not measured.
+    assert rows["PublicTest"].notna().sum() == len(rows.groupby(["seed", "way"])) >= 6
+
+
+def test_every_seed_and_the_mean_of_each_way_are_drawn():
+    import pandas as pd
+
+    from fer_utils import plots
+
+    rows = [(way, seed, epoch, 0.3) for way in ("at once", "growing") for seed in (0, 1, 2) for epoch in (1, 2)]
+    (ax,) = plots.seeds_chart(pd.DataFrame(rows, columns=["way", "seed", "epoch", "validation"]), "title").axes
+    assert len(ax.lines) == 2 * (3 + 1)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["at once, 3 seeds", "growing, 3 seeds"]
+
+
 def test_the_page_of_the_ensembles_is_made_from_its_record():
     from benchmarks import ensembles
 

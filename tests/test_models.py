@@ -49,6 +49,11 @@ def test_a_narrow_custom_cnn_has_the_same_layers_with_fewer_filters():
         models.custom_cnn(width=0.01)
 
 
+def test_dropout_of_the_custom_cnn_can_be_chosen_for_blocks_and_head():
+    layers = models.custom_cnn(width=0.25, dropout=0.1, head_dropout=0.3).layers
+    assert [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)] == [0.1, 0.1, 0.1, 0.3]
+
+
 def test_vgg16_takes_the_same_call(vgg16):
     model = models.vgg16_classifier(vgg16, 48)
     check_answer(model)

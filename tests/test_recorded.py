@@ -145,6 +145,19 @@ def test_a_narrower_network_is_kept_as_that_and_never_fills_the_series_models_ro
     assert recorded.reference("custom_cnn_augmented", [narrow]) is narrow
 
 
+def test_augmentation_that_grew_is_told_and_kept_beside_the_other(run, folder):
+    run["name"], run["weights"] = "04_with_augmentation", "none"
+    assert keep(run, folder, "custom_cnn_augmented").stem == "custom_cnn_augmented_seed3"
+    run["settings"]["gentle_epochs"] = 15
+    assert keep(run, folder, "custom_cnn_augmented").stem == "custom_cnn_augmented_gentle15_seed3"
+    assert "Custom CNN with augmentation, growing over 15 epochs, seed 3" in recorded.table(
+        recorded.load_recorded(folder)
+    )
+    # The run without augmentation has the same settings, which did not concern it.
+    run["name"] = "04_without_augmentation"
+    assert keep(run, folder, "custom_cnn").stem == "custom_cnn_seed3"
+
+
 def test_a_random_start_never_fills_the_imagenet_row(run):
     run |= {"model": "vgg16", "hardware": "a test"}
     table = recorded.table([run])

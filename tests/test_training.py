@@ -473,3 +473,33 @@ def test_stages_are_joined_and_the_better_one_kept(tiny_data, tiny_model, tmp_pa
 def test_environment_names_versions_and_backend():
     found = training.environment()
     assert found["versions"]["keras"] and found["versions"][found["backend"]]
+
+
+def test_cosine_rate_rises_and_falls_to_zero():
+    rate = training.cosine_rate(0.1, epochs=10, n=100, batch_size=30)  # four steps an epoch
+    values = np.array([float(rate(step)) for step in range(41)])
+    assert values[0] == 0 and values.argmax() == 8 and values[8] == pytest.approx(0.1)
+    assert (np.diff(values[:9]) > 0).all() and (np.diff(values[8:]) < 0).all()
+    assert values[24] == pytest.approx(0.05, rel=1e-4) and values[40] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_short_cosine_rate_has_its_rise_too(epochs):
+    rate = training.cosine_rate(0.1, epochs=epochs, n=100, batch_size=10)
+    values = [float(rate(step)) for step in range(10 * epochs + 1)]
+    assert np.argmax(values) == 2 * epochs and max(values) == pytest.approx(0.1)
+
+
+def test_without_room_for_a_rise_the_cosine_rate_begins_at_its_highest():
+    assert float(training.cosine_rate(0.1, epochs=1, n=3, batch_size=1)(0)) == pytest.approx(0.1)
+
+
+def test_a_training_with_a_cosine_rate_goes_on_and_is_recognised(fit, tiny_model, capsys):
+    def model():
+        return tiny_model(learning_rate=training.cosine_rate(1e-3, 3, 105, 32))
+
+    fit(1, model=model())
+    whole = fit(3, model=model())
+    assert "going on after epoch 1 of 3" in capsys.readouterr().out and len(whole.history) == 3
+    fit(3, model=model())
+    assert "loaded instead" in capsys.readouterr().out
