@@ -13,12 +13,18 @@ def recorded_experiment(name: str) -> pd.DataFrame | None:
     Args:
         name: "broken_protocols" (as from `broken_protocols.compare`), "imbalance" (as from `imbalance.table`) or
             "gentle_start" (as for `plots.seeds_chart`).
+
+    Returns:
+        Its rows; how they were measured, as a dict, in `attrs["settings"]`.
     """
     root = project_root()
     path = root / "results" / "experiments" / f"{name}.json" if root else None
     if path is None or not path.is_file():
         return None
-    return pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = pd.DataFrame(content["rows"])
+    rows.attrs["settings"] = content["settings"]
+    return rows
 
 
 def recorded_table(name: str, table: str) -> pd.DataFrame | None:

@@ -75,6 +75,7 @@ def test_the_page_about_a_gentle_start_is_made_from_its_record():
     assert content["data"]["name"] == "FER-2013"
     assert (root / "benchmarks" / "gentle_start.md").read_text(encoding="utf-8") == gentle_start.page(content)
     rows = experiments.recorded_experiment("gentle_start")
+    assert rows.attrs["settings"]["n_test"] == 3589
     # JSON knows no number for what was not measured.
     assert rows["PublicTest"].notna().sum() == len(rows.groupby(["seed", "way"])) >= 6
 
