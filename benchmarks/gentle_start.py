@@ -1,8 +1,8 @@
 """`python -m benchmarks.gentle_start --data archive.zip`: strong augmentation at once, or growing over some epochs?
 
 The same small custom CNN is trained both ways, several times, each pair from the same starting weights, with the
-pictures in the same order and the same random draws. The settings are those of notebook 4 in the profile `quick`. How
-many epochs was fixed beforehand, and both judge PublicTest with what they are at the end.
+pictures in the same order and the same random draws. The settings are those of notebook 4 in the profile `quick`, but
+the step size stays what it is. How many epochs was fixed beforehand, and both judge PublicTest as they are at the end.
 """
 
 import numpy as np
