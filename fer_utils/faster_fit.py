@@ -2,6 +2,7 @@
 
 import contextlib
 
+from fer_utils.convolution_gradient import faster_convolution_gradient
 from fer_utils.fused_adam import fused_adam
 from fer_utils.fused_normalisation import fused_normalisation
 from fer_utils.prompt_epochs import prompt_epochs
@@ -9,12 +10,17 @@ from fer_utils.prompt_epochs import prompt_epochs
 
 @contextlib.contextmanager
 def faster_fit(model):
-    """Let a compiled model train with fused kernels, and without tf.data's tuning, inside the `with` block.
+    """Let a compiled model train with faster kernels, and without tf.data's tuning, inside the `with` block.
 
     On another backend than TensorFlow nothing is changed, and on a GPU only the latter.
 
     Args:
         model: a keras.Model. What it traced before stays as it was, so its first step belongs into the block too.
     """
-    with fused_normalisation(model), fused_adam(model.optimizer), prompt_epochs():
+    with (
+        fused_normalisation(model),
+        fused_adam(model.optimizer),
+        faster_convolution_gradient(model),
+        prompt_epochs(),
+    ):
         yield
