@@ -1,7 +1,7 @@
 """One call from "somewhere there is FER-2013" to arrays."""
 
+import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,18 +41,19 @@ def load_dataset(data: str | Path | None = None, cache: bool = True, progress: b
 
 
 def _read_and_store(source: Path, progress: bool) -> FerDataset:
-    started = time.time_ns()
-    # Asking a folder's files for their times takes as long as a fifth of reading them, so it is done meanwhile.
-    with ThreadPoolExecutor(1) as pool:
-        state = pool.submit(source_state, source)
-        dataset = read_source(source, progress)
-    try:
-        changed_meanwhile = state.result().newest > started
-    except OSError:
-        # A file that was listed has gone.
-        changed_meanwhile = True
-    # What was read may then be neither the old copy nor the new one: the next opening reads again.
-    return (None if changed_meanwhile else store(source, dataset, state.result())) or dataset
+    started, states = time.time_ns(), []
+
+    def look():
+        # Not at all if a file that was listed has gone.
+        with contextlib.suppress(OSError):
+            states.append(source_state(source))
+
+    # Asking a folder's files for their times takes as long as a fifth of reading them.
+    dataset = read_source(source, progress, meanwhile=look)
+    if not states or states[0].newest > started:
+        # What was read may be neither the old copy nor the new one: the next opening reads again.
+        return dataset
+    return store(source, dataset, states[0]) or dataset
 
 
 def announcement(dataset: FerDataset) -> list[str]:

@@ -5,13 +5,14 @@ damaged or hostile archive costs an error message and nothing else.
 """
 
 import contextlib
+import gc
 import hashlib
 import os
 import tarfile
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
@@ -37,6 +38,8 @@ MOST_FILES = 500_000
 
 GET_AGAIN = "download it again, or point to another copy"
 FILES_AT_ONCE = 256
+# Read, but not decoded yet: enough that reading ends well before decoding, and that memory stays bounded.
+MOST_BYTES_WAITING = 64 * 2**20
 ENCRYPTED = 0x0001
 PICTURES = ("", COLOUR)
 
@@ -52,7 +55,7 @@ def iterate_files(source: str | Path) -> Iterator[tuple[str, bytes]]:
     with _open_files(Path(source)) as files:
         for start in range(0, len(files.names), FILES_AT_ONCE):
             rows = range(start, min(start + FILES_AT_ONCE, len(files.names)))
-            yield from zip(files.names[start : rows.stop], files.unpack(files.fetch(rows)), strict=True)
+            yield from zip(files.names[start : rows.stop], files.unpack(files.fetch(rows)[0]), strict=True)
 
 
 def count_files(source: str | Path) -> int:
@@ -65,39 +68,59 @@ def count_files(source: str | Path) -> int:
         return len(files.names)
 
 
-def read_source(source: str | Path, progress: bool = True) -> FerDataset:
+def read_source(
+    source: str | Path, progress: bool = True, meanwhile: Callable[[], object] = lambda: None
+) -> FerDataset:
     """Decode a zip, folder, CSV, or a CSV inside a zip or `.tar.gz`.
 
     Args:
         source: the file or folder.
         progress: whether to show a progress bar.
+        meanwhile: called once, when all bytes have been read; of pictures, many are then still being decoded.
 
     Raises:
         UserError: if nothing usable is in it; the message names the next step.
     """
     source = Path(source)
     form = form_of(source)
-    if form == "csv":
+    if form in ("zip", "folder"):
+        with _collection_paused(), _open_files(source) as files:
+            table = _csv_inside(files.names) if form == "zip" else None
+            if table is None:
+                return _read_images(files, source, form, progress, meanwhile)
+        dataset = _read_zipped_table(source, table, progress)
+    elif form == "csv":
         with open(source, "rb") as stream:
-            return read_csv(stream, source, form, source.stat().st_size, progress)
-    if form == "tar.gz":
-        return _read_tar(source, progress)
-    with _open_files(source) as files:
-        table = _csv_inside(files.names) if form == "zip" else None
-        if table is None:
-            return _read_images(files, source, form, progress)
+            dataset = read_csv(stream, source, form, source.stat().st_size, progress)
+    else:
+        dataset = _read_tar(source, progress)
+    meanwhile()
+    return dataset
+
+
+@contextlib.contextmanager
+def _collection_paused():
+    """Let Python not look for unused cycles of objects, which it would after every few hundred of many thousand."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_zipped_table(source: Path, table: str, progress: bool) -> FerDataset:
     try:
         with zipfile.ZipFile(source) as archive, archive.open(table) as stream:
-            return read_csv(stream, source, form, archive.getinfo(table).file_size, progress)
+            return read_csv(stream, source, "zip", archive.getinfo(table).file_size, progress)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise UserError(f"{source} has a damaged {table} ({error}): {GET_AGAIN}") from error
 
 
-def _read_images(files: "_Files", source: Path, form: str, progress: bool) -> FerDataset:
-    meanings = [classify(name) for name in files.names]
-    rows = [row for row, meaning in enumerate(meanings) if not isinstance(meaning, str)]
+def _read_images(files: "_Files", source: Path, form: str, progress: bool, meanwhile: Callable) -> FerDataset:
     digest = hashlib.sha256()
-    images, remarks = _decode_rows(files, rows, digest, progress)
+    images, meanings, rows, remarks = _decode_all(files, digest, progress, meanwhile)
     # What a file is not, by its path or by its bytes; "" and "colour" are pictures.
     reasons = dict(enumerate(meanings)) | dict(zip(rows, remarks, strict=True))
     skipped = [SkippedFile(files.names[row], reason) for row, reason in reasons.items() if reason not in PICTURES]
@@ -130,20 +153,26 @@ def _read_images(files: "_Files", source: Path, form: str, progress: bool) -> Fe
     )  # fmt: skip
 
 
-def _decode_rows(files: "_Files", rows: list[int], digest, progress: bool) -> tuple[np.ndarray, list[str]]:
-    """Decode files in threads (zlib and OpenCV let go of Python's lock) while the next ones are being read.
+def _decode_all(files: "_Files", digest, progress: bool, meanwhile: Callable) -> tuple[np.ndarray, list, list, list]:
+    """Decode files in other threads while this one reads the next, and then with the help of this one.
+
+    Only one reads: OpenCV and zlib let go of Python's lock for long, but a file is so short that several threads which
+    read would spend more time handing the lock to each other. And as many threads as there are cores are enough: one
+    more would keep the reading from its core.
 
     Args:
         files: the source.
-        rows: positions of the files to decode.
         digest: a hash that is fed with the pictures in order, as long as all goes well.
         progress: whether to show a progress bar.
+        meanwhile: called when everything is read.
 
     Returns:
-        (uint8 (n, 48, 48), n remarks: "", "colour", or why there is no picture; there the array is not filled).
+        (uint8 (n, 48, 48), what `classify` says of each file, the positions of the n files that should be pictures,
+        n remarks: "", "colour", or why there is no picture; there the array is not filled).
     """
-    images = np.empty((len(rows), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    remarks = [""] * len(rows)
+    # What is not filled takes no memory, so it does no harm that some files are no pictures.
+    images = np.empty((len(files.names), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    meanings, rows, remarks = [], [], [""] * len(files.names)
 
     def work(start: int, raw) -> slice:
         contents = files.unpack(raw)
@@ -157,20 +186,38 @@ def _decode_rows(files: "_Files", rows: list[int], digest, progress: bool) -> tu
         digest.update(images[done].data)
         bar.update(done.stop - done.start)
 
-    workers = os.cpu_count() or 1
     with (
-        ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(rows), desc="reading images", unit="file", disable=not progress, leave=False) as bar,
+        ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool,
+        tqdm(total=len(files.names), desc="reading images", unit="file", disable=not progress, leave=False) as bar,
     ):
-        waiting: deque = deque()
-        for start in range(0, len(rows), FILES_AT_ONCE):
-            # A bounded queue keeps memory bounded; `map` would read the whole archive first.
-            if len(waiting) == 2 * workers:
-                take(waiting.popleft().result())
-            waiting.append(pool.submit(work, start, files.fetch(rows[start : start + FILES_AT_ONCE])))
-        for future in waiting:
+        waiting, held = deque(), 0
+        for start in range(0, len(files.names), FILES_AT_ONCE):
+            found = [classify(name) for name in files.names[start : start + FILES_AT_ONCE]]
+            wanted = [row for row, meaning in enumerate(found, start) if not isinstance(meaning, str)]
+            meanings += found
+            if not wanted:
+                continue
+            raw, n_bytes = files.fetch(wanted)
+            waiting.append((pool.submit(work, len(rows), raw), len(rows), raw, n_bytes))
+            rows += wanted
+            held += n_bytes
+            while held > MOST_BYTES_WAITING:
+                future, _, _, n_bytes = waiting.popleft()
+                take(future.result())
+                held -= n_bytes
+        meanwhile()
+        helped = []
+        # From the end, where no other thread has begun.
+        while waiting and waiting[-1][0].cancel():
+            _, start, raw, _ = waiting.pop()
+            helped.append(work(start, raw))
+            while waiting and waiting[0][0].done():
+                take(waiting.popleft()[0].result())
+        for future, *_ in waiting:
             take(future.result())
-    return images, remarks
+        for done in reversed(helped):
+            take(done)
+    return images[: len(rows)], meanings, rows, remarks[: len(rows)]
 
 
 class _Files(Protocol):
@@ -178,8 +225,8 @@ class _Files(Protocol):
 
     names: list[str]
 
-    def fetch(self, rows):
-        """Start reading the files at some positions of `names`."""
+    def fetch(self, rows) -> tuple:
+        """Read the files at some positions of `names`; return what `unpack` takes, and how many bytes that holds."""
 
     def unpack(self, raw) -> list[bytes]:
         """Return their bytes; none for a file that cannot be read or is longer than the limit."""
@@ -202,11 +249,12 @@ class _FolderFiles:
         self.base = os.path.join(source, "")
         self.names = list_files(source)
 
-    def fetch(self, rows):
-        return [self.names[row] for row in rows]
+    def fetch(self, rows) -> tuple:
+        contents = [read_file(self.base + self.names[row], MOST_BYTES_PER_FILE) for row in rows]
+        return contents, sum(map(len, contents))
 
     def unpack(self, raw) -> list[bytes]:
-        return [read_file(self.base + name, MOST_BYTES_PER_FILE) for name in raw]
+        return raw
 
 
 class _PlainZipFiles:
@@ -215,8 +263,9 @@ class _PlainZipFiles:
         self.members = _checked_members(members, stream.name)
         self.names = [member.filename for member in self.members]
 
-    def fetch(self, rows):
-        return zip_form.fetch(self.stream, [self.members[row] for row in rows])
+    def fetch(self, rows) -> tuple:
+        pieces = zip_form.fetch(self.stream, [self.members[row] for row in rows])
+        return pieces, sum(len(piece.content) for piece in pieces)
 
     def unpack(self, raw) -> list[bytes]:
         return zip_form.unpack(raw, MOST_BYTES_PER_FILE)
@@ -228,8 +277,9 @@ class _ZipFiles:
         self.members = _checked_members(archive.infolist(), archive.filename)
         self.names = [info.filename for info in self.members]
 
-    def fetch(self, rows):
-        return [self.members[row] for row in rows]
+    def fetch(self, rows) -> tuple:
+        # Read when it is unpacked, since `zipfile` does both at once.
+        return [self.members[row] for row in rows], 0
 
     def unpack(self, raw) -> list[bytes]:
         return [self._read(info) for info in raw]

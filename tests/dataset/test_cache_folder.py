@@ -115,15 +115,15 @@ def test_change_while_reading_is_not_kept(tmp_path, files, monkeypatch):
     path = write_folder(tmp_path / "f", files)
     read = load.read_source
 
-    def read_and_change(source, progress):
-        dataset = read(source, progress)
-        time.sleep(0.05)
-        overwrite(one(path), 99)
-        return dataset
+    def read_and_change(source, progress, meanwhile):
+        def change_first():
+            time.sleep(0.05)
+            overwrite(one(path), 99)
+            meanwhile()
+
+        return read(source, progress, change_first)
 
     monkeypatch.setattr(load, "read_source", read_and_change)
-    # The state is taken last here, when it is the new one already.
-    monkeypatch.setattr(load, "source_state", lambda source: (time.sleep(0.5), cache.source_state(source))[1])
     assert len(load_dataset(path, progress=False)) == 49
     assert load_cached(path) is None
 

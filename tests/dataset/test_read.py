@@ -1,6 +1,9 @@
 """The three forms give the same arrays."""
 
+import gc
 import os
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from helpers import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
 
 from fer_utils import EMOTIONS, USAGES
-from fer_utils.dataset import load_dataset
+from fer_utils.dataset import load_dataset, read
 from fer_utils.dataset.csv_form import _parse_pixels
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.dataset.pictures import IMAGE_ENDINGS, classify
@@ -28,6 +31,53 @@ def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
     first = sorted(files)[0]
     expected = cv2.imdecode(np.frombuffer(files[first], np.uint8), cv2.IMREAD_GRAYSCALE)
     np.testing.assert_array_equal(zipped.images[0], expected)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_folder])
+@pytest.mark.parametrize("most_bytes_waiting", [0, 2**30])
+@pytest.mark.parametrize("others", [{}, {"train/sad/damaged.png": b"x"}])
+def test_pictures_stay_in_order_whoever_decodes_them(tmp_path, files, monkeypatch, write, most_bytes_waiting, others):
+    """Threads get few files at a time, and the reading one helps when nothing is left to read."""
+    files = {**files, "train/happy/a.txt": b"x", "license/a.txt": b"x", **others}
+    source = write(tmp_path / "fer2013.zip", files)
+    expected = read.read_source(source, progress=False)
+    decoders = set()
+
+    def decode_slowly(*both):
+        decoders.add(threading.get_ident())
+        time.sleep(0.002)
+        return decode_alike(*both)
+
+    decode_alike = read.decode_alike
+    monkeypatch.setattr(read, "decode_alike", decode_slowly)
+    monkeypatch.setattr(read, "FILES_AT_ONCE", 3)
+    monkeypatch.setattr(read, "MOST_BYTES_WAITING", most_bytes_waiting)
+    found = read.read_source(source, progress=False)
+    np.testing.assert_array_equal(found.images, expected.images)
+    assert found.names.tolist() == expected.names.tolist() and found.labels.tolist() == expected.labels.tolist()
+    assert found.fingerprint == expected.fingerprint
+    assert sorted(found.skipped) == sorted(expected.skipped) and len(found.skipped) == 2 + len(others)
+    # With nothing allowed to wait, the others have done all of it by the time that everything is read.
+    assert (threading.get_ident() in decoders) == bool(most_bytes_waiting)
+
+
+def test_every_form_says_when_all_is_read(tmp_path, files, csv_rows):
+    table = write_csv(tmp_path / "fer2013.csv", csv_rows)
+    sources = [
+        write_zip(tmp_path / "a.zip", files), write_folder(tmp_path / "f", files), table,
+        write_tar(tmp_path / "t.tar.gz", table, "fer2013.csv"),
+        write_zip(tmp_path / "c.zip", {"fer2013.csv": table.read_bytes()}),
+    ]  # fmt: skip
+    called = []
+    for n, source in enumerate(sources, start=1):
+        read.read_source(source, progress=False, meanwhile=lambda: called.append(1))
+        assert len(called) == n, source
+
+
+def test_unused_objects_are_collected_again_afterwards(tmp_path):
+    with pytest.raises(UserError):
+        read.read_source(write_zip(tmp_path / "a.zip", {"a.txt": b"x"}), progress=False)
+    assert gc.isenabled()
 
 
 def test_folders_above_the_split_do_not_matter(tmp_path, files):
