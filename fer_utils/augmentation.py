@@ -34,17 +34,20 @@ def transformations() -> dict:
     }
 
 
-def augmenter(seed: int | None = None, **changes):
+def augmenter(seed: int | None = None, strength: float = 1.0, **changes):
     """Return all transformations in one Keras layer, active only with `training=True`.
 
     Args:
         seed: makes the sequence of random draws repeatable.
+        strength: share of the original's sizes. 0.5 turns up to ±20°, shifts up to 10 %, and so on; mirroring has no
+            size and stays.
         changes: other settings of `random_affine.RandomAffine` than the original's, such as `rotation=10` (degrees)
             or `flip=False`.
     """
     from fer_utils.random_affine import RandomAffine
 
-    settings = {"rotation": ROTATION_DEGREES, "shift": SHIFT, "shear": SHEAR, "zoom": ZOOM, "flip": True, **changes}
+    sizes = {"rotation": ROTATION_DEGREES, "shift": SHIFT, "shear": SHEAR, "zoom": ZOOM}
+    settings = {**{name: strength * size for name, size in sizes.items()}, "flip": True, **changes}
     return RandomAffine(**settings, seed=seed, name="augmentation")
 
 

@@ -147,4 +147,6 @@ def _convolution(layer, inputs, kernel):
 
         return tf.nn.conv2d(x, weights, 1, "SAME"), gradients
 
-    return convolve(inputs, keras.ops.convert_to_tensor(kernel, inputs.dtype))
+    # Not `keras.ops.convert_to_tensor`: it leaves a variable as it is if that will be cast when it is read, and outside
+    # a traced step such a function must not read variables.
+    return convolve(inputs, tf.cast(tf.convert_to_tensor(kernel), inputs.dtype))

@@ -11,6 +11,7 @@ import types
 import keras
 
 from fer_utils.devices import only_processors
+from fer_utils.muon import ConvolutionMuon
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def fused_adam(optimizer):
         yield
     finally:
         if fused:
-            del optimizer.update_step
+            delattr(optimizer, _step_of(optimizer))
 
 
 def fuse(optimizer) -> bool:
@@ -33,11 +34,16 @@ def fuse(optimizer) -> bool:
     It can with TensorFlow, and without `amsgrad`. Otherwise nothing is changed.
     """
     # A subclass may compute something else, and a wrapper like LossScaleOptimizer has its own step.
-    known = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
+    known = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW, ConvolutionMuon)
     if keras.backend.backend() != "tensorflow" or not known or optimizer.amsgrad:
         return False
-    optimizer.update_step = types.MethodType(_update_step, optimizer)
+    setattr(optimizer, _step_of(optimizer), types.MethodType(_update_step, optimizer))
     return True
+
+
+def _step_of(optimizer) -> str:
+    """Return the name of what takes Adam's step in an optimizer."""
+    return "adam_step" if isinstance(optimizer, ConvolutionMuon) else "update_step"
 
 
 def _update_step(optimizer, gradient, variable, learning_rate):
@@ -50,7 +56,7 @@ def _update_step(optimizer, gradient, variable, learning_rate):
         or variable.dtype != tf.float32
         or tf.distribute.get_strategy().num_replicas_in_sync > 1
     ):
-        return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
+        return keras.optimizers.Adam.update_step(optimizer, gradient, variable, learning_rate)
     position = optimizer._get_variable_index(variable)
     step = tf.cast(optimizer.iterations + 1, tf.float32)
     tf.raw_ops.ResourceApplyAdam(

@@ -104,8 +104,8 @@ def keep(
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
         "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
-        width of a network with fewer filters, and over how many epochs its augmentation grew. An ensemble has the seeds
-        of all its members.
+        width of a network with fewer filters, over how many epochs its augmentation grew, and how strong it was if not
+        as the original's. An ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -130,6 +130,7 @@ def keep(
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
     suffix += f"_gentle{_gentle_epochs(record)}" if _gentle_epochs(record) else ""
+    suffix += f"_strength{_strength(record):g}" if _strength(record) != 1 else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -146,6 +147,11 @@ def _width(record: dict) -> float:
 def _gentle_epochs(record: dict) -> int:
     """Return over how many epochs the run's augmentation grew to its full size, 0 if there was none or it began so."""
     return record["settings"].get("gentle_epochs", 0) if record["model"] == "custom_cnn_augmented" else 0
+
+
+def _strength(record: dict) -> float:
+    """Return how strong the run's augmentation was, as a share of the original's; 1 too if there was none."""
+    return record["settings"].get("strength", 1) if record["model"] == "custom_cnn_augmented" else 1
 
 
 def trained_whole(record: dict) -> bool:
@@ -238,6 +244,8 @@ def _origin(record: dict) -> list[str]:
         told.append(f"{_width(record):.0%} of the filters")
     if _gentle_epochs(record):
         told.append(f"growing over {_gentle_epochs(record)} epochs")
+    if _strength(record) != 1:
+        told.append(f"{_strength(record):.0%} as strong")
     start = settings.get("start")
     if start:
         told.append("second training")

@@ -21,7 +21,7 @@ from fer_utils.precision import choose_precision, why_precision
 
 __all__ = [
     "TrainedRun", "as_input", "choose_precision", "cosine_rate", "describe_layers", "environment", "forget",
-    "join_stages", "train", "why_precision",
+    "join_stages", "optimizer", "train", "why_precision",
 ]  # fmt: skip
 
 
@@ -167,6 +167,30 @@ def train(
             ],
         )  # fmt: skip
     return TrainedRun(_best_model(best, tail, whole, keeper.best_weights), _read_history(folder), folder)
+
+
+OPTIMIZERS = ("adam", "muon")
+
+
+def optimizer(name: str, learning_rate, weight_decay: float = 0.0):
+    """Return a new optimizer.
+
+    Args:
+        name: "adam", Keras's own, or "muon", which is Adam but for convolutions (`fer_utils.muon`).
+        learning_rate: a number or a schedule.
+        weight_decay: share of itself, times the learning rate, that each weight loses in a step.
+
+    Raises:
+        UserError: for another name.
+    """
+    import keras
+
+    from fer_utils.muon import ConvolutionMuon
+
+    if name not in OPTIMIZERS:
+        raise UserError(f"OPTIMIZER is {' or '.join(map(repr, OPTIMIZERS))}, not {name!r}")
+    made = {"adam": keras.optimizers.Adam, "muon": ConvolutionMuon}[name]
+    return made(learning_rate, weight_decay=weight_decay or None)
 
 
 def cosine_rate(learning_rate: float, epochs: int, n: int, batch_size: int, warm_up: int = 2):

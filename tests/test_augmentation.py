@@ -189,6 +189,14 @@ def test_the_changes_grow_from_nothing_to_their_full_size(faces):
         np.testing.assert_allclose(gentle, strong, atol=1e-2, err_msg="afterwards there is no difference")
 
 
+def test_strength_is_a_share_of_every_size():
+    config = augmentation.augmenter(strength=0.5).get_config()
+    assert {name: config[name] for name in SETTINGS} == {
+        "rotation": 20, "shift": 0.1, "shear": 0.1, "zoom": 0.1, "flip": True
+    }  # fmt: skip
+    assert augmentation.augmenter(strength=0.5, shift=0.3).get_config()["shift"] == 0.3
+
+
 def test_a_saved_model_knows_how_far_the_changes_had_grown(faces, tmp_path):
     inputs = keras.Input((48, 48, 1))
     model = keras.Model(inputs, augmentation.augmenter(seed=1, warm_up=8)(inputs))

@@ -68,6 +68,14 @@ def test_a_network_learns_the_same(used):
         assert np.abs(found - expected).max() <= 0.02 * np.abs(expected - start).max()
 
 
+def test_the_network_can_be_called_meanwhile(used):
+    """A callback may look at what the layers answer, outside of any traced step."""
+    model = network()
+    expected = model(IMAGES)
+    with faster_convolution_gradient(model):
+        np.testing.assert_allclose(model(IMAGES), expected, atol=0.01)
+
+
 def test_a_trained_network_is_keras_own(used, tmp_path):
     model = network()
     with faster_convolution_gradient(model):
