@@ -12,7 +12,7 @@ def recorded_experiment(name: str) -> pd.DataFrame | None:
 
     Args:
         name: "broken_protocols" (as from `broken_protocols.compare`), "imbalance" (as from `imbalance.table`) or
-            "gentle_start" (as for `plots.seeds_chart`).
+            "gentle_start" and "muon" (as for `plots.seeds_chart`).
 
     Returns:
         Its rows; how they were measured, as a dict, in `attrs["settings"]`.

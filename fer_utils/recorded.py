@@ -104,8 +104,8 @@ def keep(
     Returns:
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
         "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
-        width of a network with fewer filters, over how many epochs its augmentation grew, and how strong it was if not
-        as the original's. An ensemble has the seeds of all its members.
+        width of a network with fewer filters, over how many epochs its augmentation grew, how strong it was if not as
+        the original's, and the optimizer if it was not Adam. An ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -131,6 +131,7 @@ def keep(
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
     suffix += f"_gentle{_gentle_epochs(record)}" if _gentle_epochs(record) else ""
     suffix += f"_strength{_strength(record):g}" if _strength(record) != 1 else ""
+    suffix += f"_{_optimizer(record)}" if _optimizer(record) != "adam" else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -152,6 +153,11 @@ def _gentle_epochs(record: dict) -> int:
 def _strength(record: dict) -> float:
     """Return how strong the run's augmentation was, as a share of the original's; 1 too if there was none."""
     return record["settings"].get("strength", 1) if record["model"] == "custom_cnn_augmented" else 1
+
+
+def _optimizer(record: dict) -> str:
+    """Return the name of what made a run's steps; a run that does not say it was trained by Adam."""
+    return record["settings"].get("optimizer", "adam")
 
 
 def trained_whole(record: dict) -> bool:
@@ -246,6 +252,8 @@ def _origin(record: dict) -> list[str]:
         told.append(f"growing over {_gentle_epochs(record)} epochs")
     if _strength(record) != 1:
         told.append(f"{_strength(record):.0%} as strong")
+    if _optimizer(record) != "adam":
+        told.append(f"by {_optimizer(record).title()}")
     start = settings.get("start")
     if start:
         told.append("second training")

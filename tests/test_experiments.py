@@ -67,14 +67,17 @@ def test_the_page_about_number_formats_is_made_from_its_record():
     assert (root / "benchmarks" / "precision.md").read_text(encoding="utf-8") == precision.page(content)
 
 
-def test_the_page_about_a_gentle_start_is_made_from_its_record():
-    from benchmarks import gentle_start
+@pytest.mark.parametrize("name", ["gentle_start", "muon"])
+def test_the_page_about_two_ways_is_made_from_its_record(name):
+    import importlib
 
     root = project_root()
-    content = json.loads((root / "results" / "experiments" / "gentle_start.json").read_text(encoding="utf-8"))
+    content = json.loads((root / "results" / "experiments" / f"{name}.json").read_text(encoding="utf-8"))
     assert content["data"]["name"] == "FER-2013"
-    assert (root / "benchmarks" / "gentle_start.md").read_text(encoding="utf-8") == gentle_start.page(content)
-    rows = experiments.recorded_experiment("gentle_start")
+    experiment = importlib.import_module(f"benchmarks.{name}").EXPERIMENT
+    assert (root / "benchmarks" / f"{name}.md").read_text(encoding="utf-8") == experiment.page(content)
+    rows = experiments.recorded_experiment(name)
+    assert tuple(rows["way"].unique()) == experiment.ways
     assert rows.attrs["settings"]["n_test"] == 3589
     # JSON knows no number for what was not measured.
     assert rows["PublicTest"].notna().sum() == len(rows.groupby(["seed", "way"])) >= 6
