@@ -14,10 +14,11 @@ EXPERIMENT = TwoWays(
     head="""# Adam, or Muon?
 
 Made by `benchmarks/muon.py`; do not edit. The custom CNN with {width:.0%} of its filters was trained for {epochs}
-epochs on {n_fit:,} pictures of Training with notebook 4's augmentation, growing over the first {gentle_epochs} epochs:
-by Adam, or by Muon, whose steps for convolutions are even in every direction. Both from the same starting weights, with
-the pictures in the same order, the same random draws, and a step size of {learning_rate:g}. How many epochs was fixed
-beforehand. Judged on PublicTest, n = {n_test:,}; the validation part has {n_validation:,} pictures.
+epochs on {n_fit:,} pictures of Training with notebook 4's augmentation, growing over the first {gentle_epochs} epochs,
+with the network's usual dropout (a quarter after each block, half after the dense layer): by Adam, or by Muon, whose
+steps for convolutions are even in every direction. Both from the same starting weights, with the pictures in the same
+order, the same random draws, and a step size of {learning_rate:g}. How many epochs was fixed beforehand. Judged on
+PublicTest, n = {n_test:,}; the validation part has {n_validation:,} pictures.
 
 """,
     difference="Muon less Adam",
