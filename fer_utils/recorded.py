@@ -129,9 +129,10 @@ def keep(
     suffix += "_whole" if trained_whole(record) else ""
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
-    suffix += f"_gentle{_gentle_epochs(record)}" if _gentle_epochs(record) else ""
-    suffix += f"_strength{_strength(record):g}" if _strength(record) != 1 else ""
-    suffix += f"_{_optimizer(record)}" if _optimizer(record) != "adam" else ""
+    grown, strength = _augmentation(record, model)
+    suffix += f"_gentle{grown}" if grown else ""
+    suffix += f"_strength{strength:g}" if strength != 1 else ""
+    suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -145,17 +146,20 @@ def _width(record: dict) -> float:
     return record["settings"].get("width", 1)
 
 
-def _gentle_epochs(record: dict) -> int:
-    """Return over how many epochs the run's augmentation grew to its full size, 0 if there was none or it began so."""
-    return record["settings"].get("gentle_epochs", 0) if record["model"] == "custom_cnn_augmented" else 0
+def _augmentation(record: dict, model: str) -> tuple[int, float]:
+    """Return over how many epochs a run's augmentation grew, and how strong it was as a share; 0 and 1 without one."""
+    settings = record["settings"] if model == "custom_cnn_augmented" else {}
+    return settings.get("gentle_epochs", 0), settings.get("strength", 1)
 
 
-def _strength(record: dict) -> float:
-    """Return how strong the run's augmentation was, as a share of the original's; 1 too if there was none."""
-    return record["settings"].get("strength", 1) if record["model"] == "custom_cnn_augmented" else 1
+def augmented_how(record: dict, model: str) -> list[str]:
+    """Return in words what sets a run's augmentation apart from the original's; nothing if `model` has none."""
+    grown, strength = _augmentation(record, model)
+    told = [f"growing over {grown} epochs"] if grown else []
+    return told + ([f"{strength:.0%} as strong"] if strength != 1 else [])
 
 
-def _optimizer(record: dict) -> str:
+def optimizer(record: dict) -> str:
     """Return the name of what made a run's steps; a run that does not say it was trained by Adam."""
     return record["settings"].get("optimizer", "adam")
 
@@ -248,12 +252,9 @@ def _origin(record: dict) -> list[str]:
         told.append(f"{settings['image_size']} px")
     if _width(record) != 1:
         told.append(f"{_width(record):.0%} of the filters")
-    if _gentle_epochs(record):
-        told.append(f"growing over {_gentle_epochs(record)} epochs")
-    if _strength(record) != 1:
-        told.append(f"{_strength(record):.0%} as strong")
-    if _optimizer(record) != "adam":
-        told.append(f"by {_optimizer(record).title()}")
+    told += augmented_how(record, record["model"])
+    if optimizer(record) != "adam":
+        told.append(f"by {optimizer(record).title()}")
     start = settings.get("start")
     if start:
         told.append("second training")

@@ -38,7 +38,7 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
         low, high = score["accuracy_ci95"]
         print(
             f"{label}: PublicTest {score['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {score['n']:,}), "
-            f"{run['epochs']} epochs{_trained_on(run)}"
+            f"{run['epochs']} epochs{_trained_on(run, model)}"
         )
     if record["data"]["is_sample"]:
         print("The two are measured on different pictures: they show the same method, not the same task.")
@@ -67,10 +67,13 @@ def _label(role: str, run: dict) -> str:
     return f"{role}, {data}{weights}{whole}"
 
 
-def _trained_on(run: dict) -> str:
-    """Return, for the end of a line, what a run learned from and with: pictures, their size, filters, step size."""
+def _trained_on(run: dict, model: str) -> str:
+    """Return, for the end of a line, what a run learned from and how: pictures, size, filters, steps, augmentation."""
     size, width = run["settings"].get("image_size"), run["settings"].get("width", 1)
     text = f" of {run['scores']['training']['n']:,} pictures"
     text += (f" of {size} px" if size else "") + (f", {width:.0%} of the filters" if width != 1 else "")
     rate = run["settings"].get("learning_rate")
-    return text + (f", step size {rate:g} at first" if rate else "")
+    text += f", step size {rate:g} at first" if rate else ""
+    text += f", by {recorded.optimizer(run).title()}" if recorded.optimizer(run) != "adam" else ""
+    changed = recorded.augmented_how(run, model)
+    return text + (f", augmentation {', '.join(changed)}" if changed else "")

@@ -32,6 +32,19 @@ def test_a_label_says_if_nothing_of_the_backbone_was_frozen(capsys):
     assert "every layer trained" not in first and "every layer trained" in second
 
 
+def test_a_run_says_how_it_was_augmented_and_what_made_its_steps(capsys):
+    mine, known = a_run(True), a_run(False)
+    known |= {"model": "custom_cnn_augmented"}
+    known["settings"] |= {"gentle_epochs": 15, "strength": 0.5, "optimizer": "muon", "learning_rate": 0.001}
+    beside_reference(mine, "custom_cnn_augmented", [known])
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert "Muon" not in first and "augmentation" not in first
+    assert "step size 0.001 at first, by Muon, augmentation growing over 15 epochs, 50% as strong" in second
+    # The run without augmentation has the same settings, which did not concern it.
+    beside_reference(mine, "custom_cnn", [{**known, "model": "custom_cnn"}])
+    assert capsys.readouterr().out.splitlines()[1].endswith("by Muon")
+
+
 def test_without_a_recorded_run_it_says_how_to_make_one(capsys):
     assert beside_reference(a_run(True), "custom_cnn", []) is None
     assert "fer run --profile full --only 03" in capsys.readouterr().out
