@@ -212,9 +212,14 @@ def evaluate(
     model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
     data: Annotated[Path | None, typer.Option(help="[default: $FER_DATA, data/, the sample]")] = None,
     split: Split = "PublicTest",
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="Average every answer with that to the mirror image; 'shipped' always does."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a model on one official part: accuracy with 95 % interval, macro-F1, every class, calibration."""
+    from fer_utils.calibration import mirror_averaged
     from fer_utils.evaluation import calibration_error_by_chance, class_report, describe, score
     from fer_utils.prediction import EmotionDetector
 
@@ -223,12 +228,15 @@ def evaluate(
     images, labels = dataset.subset(split)
     about = {"source": dataset.source, "fingerprint": dataset.fingerprint, "is_sample": dataset.is_sample}
     probabilities = detector.predict(images)
-    result = {"model": model, "data": about, **score(labels, probabilities, split)}
+    if mirror:
+        probabilities = mirror_averaged(probabilities, detector.predict(images[:, :, ::-1]))
+    result = {"model": model, "data": about, "mirror": mirror, **score(labels, probabilities, split)}
     low, high = result["ece_if_calibrated"] = calibration_error_by_chance(probabilities)
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
-    typer.echo(f"{dataset.title}, {describe(result)}")
+    looks = ", with the mirror images" if mirror else ""
+    typer.echo(f"{dataset.title}{looks}, {describe(result)}")
     typer.echo(class_report(result).round(3).to_string())
     typer.echo(
         f"expected calibration error {result['ece']:.3f}; if every promise were kept, chance alone would make it "

@@ -81,7 +81,7 @@ def check(record: dict, folder: Path | None = None) -> None:
     except jsonschema.ValidationError as error:
         where = ".".join(str(part) for part in error.absolute_path) or "the record"
         raise UserError(f"this run cannot be recorded: {where}: {error.message}") from error
-    for name, score in record["scores"].items():
+    for name, score in [*record["scores"].items(), *record.get("mirrored", {}).items()]:
         matrix = score["confusion_matrix"]
         right = sum(matrix[i][i] for i in range(len(matrix)))
         if sum(map(sum, matrix)) != score["n"] or abs(right / score["n"] - score["accuracy"]) > 1e-9:
@@ -102,10 +102,11 @@ def keep(
         replace: whether a record of the same name may be overwritten.
 
     Returns:
-        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
-        width of a network with fewer filters, over how many epochs its augmentation grew, how strong it was if not as
-        the original's, and the optimizer if it was not Adam. An ensemble has the seeds of all its members.
+        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random
+        weights, "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its
+        image size, the width of a network with fewer filters, over how many epochs its augmentation grew, how
+        strong it was if not as the original's, the optimizer if it was not Adam, and by how much labels were
+        smoothed. An ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -133,6 +134,8 @@ def keep(
     suffix += f"_gentle{grown}" if grown else ""
     suffix += f"_strength{strength:g}" if strength != 1 else ""
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
+    smoothing = 0 if model == "compact" else record["settings"].get("label_smoothing", 0)
+    suffix += f"_smoothing{smoothing:g}" if smoothing else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -224,12 +227,16 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
     score = record["scores"][split]
     low, high = score["accuracy_ci95"]
     least, most = macro_f1_range(score)
+    twice = record.get("mirrored", {}).get(split)
+    second = ""
+    if twice:
+        second = "; with the mirror image {:.1%} ({:.1%}–{:.1%})".format(twice["accuracy"], *twice["accuracy_ci95"])
     other = [
         f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))
     ]
     return (
         f"| {', '.join([title, *_origin(record)])} | **{score['accuracy']:.1%}** "
-        f"({low:.1%}–{high:.1%}), n = {score['n']:,} | {score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | "
+        f"({low:.1%}–{high:.1%}), n = {score['n']:,}{second} | {score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | "
         f"{other[0]} | {other[1]} | "
         f"{record['epochs']}, {record['seconds'] / 60:.0f}, {record['hardware']} | {original} |"
     )
@@ -255,6 +262,8 @@ def _origin(record: dict) -> list[str]:
     told += augmented_how(record, record["model"])
     if optimizer(record) != "adam":
         told.append(f"by {optimizer(record).title()}")
+    if record["model"] != "compact" and settings.get("label_smoothing"):
+        told.append(f"labels smoothed by {settings['label_smoothing']:g}")
     start = settings.get("start")
     if start:
         told.append("second training")

@@ -24,6 +24,7 @@ def record(
     settings: dict,
     weights: str = "none",
     predictions: dict[str, np.ndarray] | None = None,
+    mirrored: list[dict] | None = None,
 ) -> dict:
     """Write a run's metrics.json beside its model and return what it holds.
 
@@ -36,6 +37,7 @@ def record(
         weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "file" or "random".
         predictions: probabilities float (n, 7) by part, kept beside the record, so that models can be compared
             image by image later.
+        mirrored: from `evaluation.score`, of answers averaged with those to the mirror images, one a part.
     """
     content = {
         "title": title,
@@ -57,6 +59,8 @@ def record(
         "environment": environment(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if mirrored:
+        content["mirrored"] = {score["split"]: score for score in mirrored}
     if predictions:
         np.savez_compressed(run.folder / PREDICTIONS_FILE, **predictions)
     (run.folder / METRICS_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -193,6 +193,24 @@ def optimizer(name: str, learning_rate, weight_decay: float = 0.0):
     return made(learning_rate, weight_decay=weight_decay or None)
 
 
+def loss(label_smoothing: float = 0.0):
+    """Return the loss for integer labels and probabilities.
+
+    Args:
+        label_smoothing: share of each label that is spread evenly over all expressions (`fer_utils.smoothing`).
+
+    Raises:
+        UserError: if it is not a share below 1.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"LABEL_SMOOTHING is a share from 0 to below 1, not {label_smoothing}")
+    if not label_smoothing:
+        return "sparse_categorical_crossentropy"
+    from fer_utils.smoothing import SmoothedCrossentropy
+
+    return SmoothedCrossentropy(label_smoothing)
+
+
 def cosine_rate(learning_rate: float, epochs: int, n: int, batch_size: int, warm_up: int = 2):
     """Return a learning rate that rises for a few epochs and then falls to zero along half a cosine.
 

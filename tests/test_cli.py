@@ -17,6 +17,7 @@ from fer_utils.compact.shipped import ONNX_FILE, assets
 from fer_utils.dataset import load_dataset
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.errors import WentWrong
+from fer_utils.evaluation import score
 from fer_utils.runner import NotebookFailed
 
 
@@ -233,6 +234,22 @@ def test_evaluate_with_a_saved_model(fer, tmp_path, files, tiny_model):
     code, out, _ = fer(*arguments)
     assert code == 0 and "PublicTest: accuracy" in out and "chance alone would make it" in out
     assert fer(*arguments, "--split", "holiday")[0] == 2
+
+
+def test_evaluate_averages_with_the_mirror_image_if_asked(fer, tmp_path, files, tiny_model):
+    model = tiny_model(compiled=False)
+    model.save(tmp_path / "m.keras")
+    data = write_zip(tmp_path / "a.zip", files)
+    arguments = ("evaluate", "--model", tmp_path / "m.keras", "--data", data)
+    once, twice = (json.loads(fer(*arguments, "--json", *more)[1]) for more in ((), ("--mirror",)))
+    assert (once["mirror"], twice["mirror"]) == (False, True)
+    images, labels = load_dataset(data, progress=False).subset("PublicTest")
+    logits = [np.log(model.predict(view[..., np.newaxis], verbose=0)) for view in (images, images[:, :, ::-1])]
+    averaged = np.exp((logits[0] + logits[1]) / 2)
+    averaged /= averaged.sum(axis=1, keepdims=True)
+    assert twice["ece"] == pytest.approx(score(labels, averaged, "PublicTest")["ece"], abs=1e-5)
+    assert twice["ece"] != pytest.approx(once["ece"], abs=1e-4), "the two views are told apart"
+    assert "with the mirror images, PublicTest" in fer(*arguments, "--mirror")[1]
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,11 @@ def test_augmentation_that_grew_is_told_and_kept_beside_the_other(run, folder):
     run["settings"]["optimizer"] = "muon"
     assert keep(run, folder, "custom_cnn_augmented").stem == "custom_cnn_augmented_gentle15_strength0.5_muon_seed3"
     assert "50% as strong, by Muon, seed 3" in recorded.table(recorded.load_recorded(folder))
-    run["settings"]["optimizer"] = "adam"
+    run["settings"]["label_smoothing"] = 0.1
+    kept = keep(run, folder, "custom_cnn_augmented").stem
+    assert kept == "custom_cnn_augmented_gentle15_strength0.5_muon_smoothing0.1_seed3"
+    assert "by Muon, labels smoothed by 0.1, seed 3" in recorded.table(recorded.load_recorded(folder))
+    run["settings"] |= {"optimizer": "adam", "label_smoothing": 0.0}
     # The run without augmentation has the same settings, which did not concern it.
     run["name"] = "04_without_augmentation"
     assert keep(run, folder, "custom_cnn").stem == "custom_cnn_seed3"
@@ -234,6 +238,17 @@ def test_a_row_carries_n_interval_and_the_original_figure(run):
     row = next(line for line in recorded.table([run | {"model": "vgg16", "hardware": "a test", "weights": "imagenet"}])
                .splitlines() if "seed 3" in line)  # fmt: skip
     assert "n = 77" in row and "10.0%–90.0%" in row and "63.53 %" in row
+
+
+def test_a_second_look_has_its_own_figure_in_the_row(run, folder):
+    run |= {"name": "03_custom_cnn", "weights": "none"}
+    run["mirrored"] = {split: a_score(split, right=6) for split in ("validation", "PublicTest")}
+    keep(run, folder, "custom_cnn")
+    row = next(line for line in recorded.table(recorded.load_recorded(folder)).splitlines() if "seed 3" in line)
+    assert "**45.5%** (10.0%–90.0%), n = 77; with the mirror image 50.0% (10.0%–90.0%) |" in row
+    run["mirrored"]["PublicTest"]["accuracy"] = 0.9
+    with pytest.raises(UserError, match="does not follow from its confusion matrix"):
+        keep(run, folder, "custom_cnn", replace=True)
 
 
 def test_a_readme_without_marks_is_refused(tmp_path):

@@ -16,13 +16,14 @@ def record(tmp_path, files, tiny_data, tiny_model):
     dataset = load_dataset(write_zip(tmp_path / "a.zip", files), progress=False)
     images, labels = tiny_data
 
-    def make(name="run", is_sample=False, seed=0):
+    def make(name="run", is_sample=False, seed=0, mirrored=False):
         parts = ((images, labels), (images[:28], labels[:28]))
         run = training.train(tiny_model(), *parts, name=name, output_dir=tmp_path / "out", epochs=2, seed=seed)
         probabilities = evaluation.predict(run.model, images)
         scores = [evaluation.score(labels, probabilities, split) for split in ("validation", "PublicTest")]
         object.__setattr__(dataset, "is_sample", is_sample)
-        return results.record(title=f"Model {name}", run=run, dataset=dataset, scores=scores, settings={"seed": 0})
+        about = dict(title=f"Model {name}", run=run, dataset=dataset, scores=scores, settings={"seed": 0})
+        return results.record(**about, mirrored=scores[1:] if mirrored else None)
 
     return make
 
@@ -35,6 +36,12 @@ def test_record_is_what_is_on_disk(record, tmp_path):
     assert len(content["history"]["val_accuracy"]) == 2
     assert content["data"]["counts"]["Training"]["fear"] == 5
     assert content["environment"]["versions"]["keras"]
+
+
+def test_answers_averaged_with_the_mirror_image_are_scored_apart(record):
+    assert "mirrored" not in record()
+    content = record("other", mirrored=True, seed=1)
+    assert set(content["mirrored"]) == {"PublicTest"} and set(content["scores"]) == {"validation", "PublicTest"}
 
 
 def test_no_absolute_path_in_a_record(record, tmp_path):
