@@ -36,10 +36,9 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
     for label, run in runs.items():
         score = run["scores"]["PublicTest"]
         low, high = score["accuracy_ci95"]
-        print(
-            f"{label}: PublicTest {score['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {score['n']:,}), "
-            f"{run['epochs']} epochs{_trained_on(run, model)}"
-        )
+        print(f"{label}: PublicTest {score['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {score['n']:,})")
+        trained = f"{run['epochs']} epochs{_trained_on(run, model)}"
+        print(textwrap.fill(trained, 96, initial_indent="    ", subsequent_indent="    "))
     if record["data"]["is_sample"]:
         print("The two are measured on different pictures: they show the same method, not the same task.")
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
