@@ -134,8 +134,7 @@ def keep(
     suffix += f"_gentle{grown}" if grown else ""
     suffix += f"_strength{strength:g}" if strength != 1 else ""
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
-    smoothing = 0 if model == "compact" else record["settings"].get("label_smoothing", 0)
-    suffix += f"_smoothing{smoothing:g}" if smoothing else ""
+    suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -165,6 +164,11 @@ def augmented_how(record: dict, model: str) -> list[str]:
 def optimizer(record: dict) -> str:
     """Return the name of what made a run's steps; a run that does not say it was trained by Adam."""
     return record["settings"].get("optimizer", "adam")
+
+
+def smoothing(record: dict, model: str) -> float:
+    """Return the share of each label that was spread over all expressions; 0 for the compact model: it always does."""
+    return record["settings"].get("label_smoothing", 0) if model != "compact" else 0
 
 
 def trained_whole(record: dict) -> bool:
@@ -262,8 +266,8 @@ def _origin(record: dict) -> list[str]:
     told += augmented_how(record, record["model"])
     if optimizer(record) != "adam":
         told.append(f"by {optimizer(record).title()}")
-    if record["model"] != "compact" and settings.get("label_smoothing"):
-        told.append(f"labels smoothed by {settings['label_smoothing']:g}")
+    if smoothing(record, record["model"]):
+        told.append(f"labels smoothed by {smoothing(record, record['model']):g}")
     start = settings.get("start")
     if start:
         told.append("second training")

@@ -74,5 +74,7 @@ def _trained_on(run: dict, model: str) -> str:
     rate = run["settings"].get("learning_rate")
     text += f", step size {rate:g} at first" if rate else ""
     text += f", by {recorded.optimizer(run).title()}" if recorded.optimizer(run) != "adam" else ""
+    smoothed = recorded.smoothing(run, model)
+    text += f", labels smoothed by {smoothed:g}" if smoothed else ""
     changed = recorded.augmented_how(run, model)
     return text + (f", augmentation {', '.join(changed)}" if changed else "")
