@@ -90,6 +90,19 @@ def refresh(
     refresh_notebooks(only)
 
 
+@app.command()
+def handout(
+    only: Annotated[list[str] | None, typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to; no file is ever overwritten.")] = Path("handout"),
+) -> None:
+    """Copy the notebooks without their results, for a class that predicts first."""
+    from fer_utils.handout import write_handout
+    from fer_utils.paths import shown
+
+    for path in write_handout(out, only):
+        typer.echo(shown(path))
+
+
 app.command()(sweep)
 
 

@@ -1,0 +1,35 @@
+"""The notebooks without results, for a class that is asked to predict before it sees anything."""
+
+from pathlib import Path
+
+from fer_utils.errors import UserError
+from fer_utils.notebook_files import nbformat
+from fer_utils.paths import shown
+from fer_utils.profiles import find_notebooks
+
+
+def write_handout(folder: str | Path, only: list[str] | None = None) -> list[Path]:
+    """Copy the notebooks without outputs and numbers of execution; the originals stay as they are.
+
+    Args:
+        folder: where to; created if missing. Beside `notebooks/` the copies find everything that they look for.
+        only: notebooks whose names begin with one of these ("03"); None for all.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: if one of them exists, which may hold somebody's work, or `only` matches nothing.
+    """
+    from nbconvert.preprocessors import ClearOutputPreprocessor
+
+    sources = find_notebooks(only)
+    targets = [Path(folder) / source.name for source in sources]
+    for target in targets:
+        if target.exists():
+            raise UserError(f"{shown(target)} exists, and may hold somebody's work: choose another folder with --out")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for source, target in zip(sources, targets, strict=True):
+        notebook, _ = ClearOutputPreprocessor().preprocess(nbformat.read(source, as_version=4), {})
+        nbformat.write(notebook, target)
+    return targets
