@@ -22,6 +22,9 @@ CELL_TIMEOUT_SECONDS = 48 * 3600
 AT_THE_END = "immediate"
 # The first cell that reads what other notebooks left carries it; the cells before need not wait for them.
 NEEDS_OTHERS = "needs-others"
+# How pandas names the parts of a styled table, by chance, and where an object without a name of its own lay in memory.
+STYLED_TABLE = re.compile(r"\bT_[0-9a-f]{5}(?=[\s\"_])")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 OUT_OF_MEMORY = "often for lack of memory: lower BATCH_SIZE or --jobs"
 
 _ended = {}
@@ -160,8 +163,11 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove from an executed notebook what no reader wants, and return it.
 
     Widget state (an uploaded face can hide in it), progress bars, stderr, timings of cells and papermill's
-    own notes go; carriage returns are carried out, so that a line that was overwritten is gone.
+    own notes go; carriage returns are carried out, so that a line that was overwritten is gone. What differs by chance
+    from run to run and tells nobody anything goes too: addresses of objects, and names of styled tables, which are
+    numbered instead. So the same results leave the same file.
     """
+    tables = {}
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
@@ -177,9 +183,18 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 output.text = _as_shown(output.text)
                 if not output.text.strip():
                     continue
+            for kind, text in output.get("data", {}).items():
+                if kind == "text/html":
+                    output.data[kind] = STYLED_TABLE.sub(lambda found: _numbered(found[0], tables), text)
+                elif kind == "text/plain":
+                    output.data[kind] = ADDRESS.sub(">", text)
             outputs.append(output)
         cell.outputs = outputs
     return notebook
+
+
+def _numbered(name: str, known: dict[str, str]) -> str:
+    return known.setdefault(name, f"T_{len(known) + 1}")
 
 
 def _as_shown(text: str) -> str:

@@ -404,6 +404,27 @@ def test_tidy_removes_what_no_reader_wants():
     assert tidied.cells[0].metadata == {}
 
 
+def test_the_same_results_leave_the_same_file():
+    """Whatever pandas draws for a styled table's names and wherever objects lay in memory."""
+
+    def executed(*tables, address):
+        html = [f'<style>#T_{name}_row0_col0, #T_{name} td {{}}</style><table id="T_{name}">' for name in tables]
+        outputs = [
+            nbformat.v4.new_output("execute_result", {"text/html": text, "text/plain": f"<Styler at {address}>"})
+            for text in html
+        ]
+        cells = [nbformat.v4.new_code_cell("x", id=f"x{i}", outputs=[output]) for i, output in enumerate(outputs)]
+        return tidy(nbformat.v4.new_notebook(cells=cells))
+
+    first = executed("0a1b2", "fffff", "0a1b2", address="0x7f3180289650")
+    assert first == executed("12345", "abcde", "12345", address="0x1")
+    assert [cell.outputs[0].data["text/html"].partition("table ")[2] for cell in first.cells] == [
+        'id="T_1">', 'id="T_2">', 'id="T_1">',
+    ]  # fmt: skip
+    assert "#T_2_row0_col0, #T_2 td" in first.cells[1].outputs[0].data["text/html"]
+    assert first.cells[0].outputs[0].data["text/plain"] == "<Styler>"
+
+
 VALUES = 'DATA = "sample"\nSEED = 0\nRATE = 0.1\nONCE = True\nOUTPUT_DIR = "x"'
 
 
