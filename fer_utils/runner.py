@@ -259,17 +259,29 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
     """Execute the committed notebooks in place with their own defaults and tidy their outputs.
 
     Raises:
+        UserError: if one shows the results of others that are neither here nor among them; nothing has run then.
         NotebookFailed: at the first cell that raises, or if a kernel dies; that notebook is left as it was.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
+    notebooks = find_notebooks(only)
+    results = notebook_folder().parent / "runs" / "notebooks"
+    chosen = {notebook.stem[:2] for notebook in notebooks}
+    kept = {folder.name[:2] for folder in results.glob("[0-9][0-9]_*") if folder.name[:2] < min(chosen)}
+    for notebook in notebooks:
+        # Its comparison would be written with rows missing, and nobody would notice.
+        missing = sorted(name for name in _needs(notebook) if name[:2] not in chosen | kept)
+        if missing:
+            options = " ".join(f"--only {number}" for number in sorted(chosen.union(name[:2] for name in missing)))
+            names = ", ".join(missing)
+            raise UserError(f"{notebook.stem} shows results of {names}, which are not kept here: fer refresh {options}")
     _make_paths_absolute()
-    for notebook in tqdm(find_notebooks(only), "refreshing", unit="notebook", disable=not progress):
+    for notebook in tqdm(notebooks, "refreshing", unit="notebook", disable=not progress):
         content = nbformat.read(notebook, as_version=4)
         # What this notebook left behind would be loaded instead of computed; what later ones did would stand in
         # its comparison before a reader has met them. Earlier notebooks' results stay: comparisons need them.
-        for folder in (notebook_folder().parent / "runs" / "notebooks").glob("[0-9][0-9]_*"):
+        for folder in results.glob("[0-9][0-9]_*"):
             if folder.name[:2] >= notebook.stem[:2]:
                 shutil.rmtree(folder)
         client = NotebookClient(

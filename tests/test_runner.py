@@ -385,6 +385,31 @@ def test_refresh_forgets_own_and_later_results_only(series):
     assert [path.name for path in results.iterdir()] == ["01_a"]
 
 
+@pytest.mark.parametrize("only, kept, wanted", [
+    (["03"], ["02_b"], "01_a"),
+    (["03"], [], "01_a, 02_b"),
+    # Refreshing the first forgets what the second left.
+    (["01", "03"], ["02_b"], "02_b"),
+    (["03"], ["01_a", "02_b_head"], ""),
+    (None, [], ""),
+])  # fmt: skip
+def test_refresh_wants_the_results_that_a_notebook_compares(series, only, kept, wanted):
+    folder = series(nb01_a=[PARAMETERS, "1"], nb02_b=[PARAMETERS, "1"], nb03_c=[PARAMETERS, "1"])
+    notebook = nbformat.read(folder / "03_c.ipynb", as_version=4)
+    notebook.metadata["fer_utils"] = {"after": ["01_a", "02_b"]}
+    nbformat.write(notebook, folder / "03_c.ipynb")
+    for name in kept:
+        (folder.parent / "runs" / "notebooks" / name).mkdir(parents=True)
+    if wanted:
+        with pytest.raises(UserError, match=f"03_c shows results of {wanted}, .* fer refresh --only 01") as refused:
+            runner.refresh_notebooks(only, progress=False)
+        assert "--only 03" in str(refused.value)
+    else:
+        runner.refresh_notebooks(only, progress=False)
+    executed = nbformat.read(folder / "03_c.ipynb", as_version=4)
+    assert bool(executed.cells[1].outputs) is not bool(wanted)
+
+
 def test_tidy_removes_what_no_reader_wants():
     cell = nbformat.v4.new_code_cell("x")
     cell.metadata["execution"] = {"iopub.execute_input": "2026"}
