@@ -158,6 +158,9 @@ def augmented_how(record: dict, model: str) -> list[str]:
     """Return in words what sets a run's augmentation apart from the original's; nothing if `model` has none."""
     grown, strength = _augmentation(record, model)
     told = [f"growing over {grown} epochs"] if grown else []
+    if strength == 0:
+        # Mirroring has no size and stays.
+        return ["mirrored only"]
     return told + ([f"{strength:.0%} as strong"] if strength != 1 else [])
 
 

@@ -268,7 +268,8 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
     notebooks = find_notebooks(only)
     results = notebook_folder().parent / "runs" / "notebooks"
     chosen = {notebook.stem[:2] for notebook in notebooks}
-    kept = {folder.name[:2] for folder in results.glob("[0-9][0-9]_*") if folder.name[:2] < min(chosen)}
+    left = {folder.name[:2] for folder in results.glob("[0-9][0-9]_*")}
+    kept = left - {folder.name[:2] for folder in _forgotten(results, min(chosen))}
     for notebook in notebooks:
         # Its comparison would be written with rows missing, and nobody would notice.
         missing = sorted(name for name in _needs(notebook) if name[:2] not in chosen | kept)
@@ -279,11 +280,8 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
     _make_paths_absolute()
     for notebook in tqdm(notebooks, "refreshing", unit="notebook", disable=not progress):
         content = nbformat.read(notebook, as_version=4)
-        # What this notebook left behind would be loaded instead of computed; what later ones did would stand in
-        # its comparison before a reader has met them. Earlier notebooks' results stay: comparisons need them.
-        for folder in results.glob("[0-9][0-9]_*"):
-            if folder.name[:2] >= notebook.stem[:2]:
-                shutil.rmtree(folder)
+        for folder in _forgotten(results, notebook.stem[:2]):
+            shutil.rmtree(folder)
         client = NotebookClient(
             content, timeout=None, resources={"metadata": {"path": str(notebook.parent)}}, shutdown_kernel=AT_THE_END
         )
@@ -294,6 +292,15 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
         except Exception as error:
             raise NotebookFailed(why_it_stopped(notebook, error)) from error
         nbformat.write(tidy(content), notebook)
+
+
+def _forgotten(results: Path, number: str) -> list[Path]:
+    """Return the folders that go before the notebook of this number, such as "03", is refreshed.
+
+    What it left behind would be loaded instead of computed; what later ones did would stand in its comparison before
+    a reader has met them. Earlier notebooks' results stay: comparisons need them.
+    """
+    return [folder for folder in results.glob("[0-9][0-9]_*") if folder.name[:2] >= number]
 
 
 def _make_paths_absolute() -> None:

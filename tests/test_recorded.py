@@ -156,6 +156,9 @@ def test_augmentation_that_grew_is_told_and_kept_beside_the_other(run, folder):
     run["settings"]["strength"] = 0.5
     assert keep(run, folder, "custom_cnn_augmented").stem == "custom_cnn_augmented_gentle15_strength0.5_seed3"
     assert "growing over 15 epochs, 50% as strong, seed 3" in recorded.table(recorded.load_recorded(folder))
+    assert recorded.augmented_how({"settings": {"gentle_epochs": 3, "strength": 0}}, "custom_cnn_augmented") == [
+        "mirrored only"
+    ]
     run["settings"]["optimizer"] = "muon"
     assert keep(run, folder, "custom_cnn_augmented").stem == "custom_cnn_augmented_gentle15_strength0.5_muon_seed3"
     assert "50% as strong, by Muon, seed 3" in recorded.table(recorded.load_recorded(folder))

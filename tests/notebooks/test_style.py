@@ -86,6 +86,16 @@ def test_the_reference_run_shown_is_the_recorded_one(stem, model):
     assert expected in shown and f"\n    {known['epochs']} epochs" in shown, f"run 'fer refresh --only {stem}'"
 
 
+def test_the_comparison_shown_has_a_row_for_every_notebook_that_trains():
+    """A refresh on a machine that lacked the earlier runs once left a single row, and nothing else noticed."""
+    notebook = nbformat.read(NOTEBOOKS[5], as_version=4)
+    (shown,) = [cell.outputs[0].data["text/html"] for cell in notebook.cells if cell.id == "comparison"]
+    rows = re.findall(r'class="data row\d+ col0" >([^<]+)<', shown)
+    # The augmented network is a custom CNN too: its words come first.
+    kinds = ("with augmentation", "Custom CNN", "VGG16", "ResNet50V2")
+    assert sorted(next(kind for kind in kinds if kind in row) for row in rows) == sorted(kinds)
+
+
 def test_prose_leads(notebook):
     n_prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
     assert n_prose >= 0.75 * len(code_cells(notebook))
