@@ -157,10 +157,10 @@ def _augmentation(record: dict, model: str) -> tuple[int, float]:
 def augmented_how(record: dict, model: str) -> list[str]:
     """Return in words what sets a run's augmentation apart from the original's; nothing if `model` has none."""
     grown, strength = _augmentation(record, model)
-    told = [f"growing over {grown} epochs"] if grown else []
     if strength == 0:
-        # Mirroring has no size and stays.
+        # Mirroring has no size: it stays, and does not grow.
         return ["mirrored only"]
+    told = [f"growing over {grown} epochs"] if grown else []
     return told + ([f"{strength:.0%} as strong"] if strength != 1 else [])
 
 
