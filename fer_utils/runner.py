@@ -45,6 +45,7 @@ from fer_utils.report import write_report
 RUN_FILE = "run.json"
 # Each may be given relative to where the command is; the kernels work in notebooks/.
 PATH_VARIABLES = ("FER_DATA", "FER_CACHE", "FER_FLAGGED")
+PATH_PARAMETERS = {"DATA", "START_FROM"}
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -204,9 +205,9 @@ def plan_run(
     for notebook in notebooks:
         values, defaults = parameters_for(notebook, parameters, overrides), notebook_parameters(notebook)
         values = {name: as_typed(name, value, defaults[name]) for name, value in values.items()}
-        if "DATA" in overrides and values.get("DATA"):
-            path = Path(values["DATA"]).expanduser()
-            values["DATA"] = str(path.resolve()) if path.exists() else values["DATA"]
+        for name in PATH_PARAMETERS & overrides.keys() & values.keys():
+            path = Path(values[name]).expanduser()
+            values[name] = str(path.resolve()) if values[name] and path.exists() else values[name]
         plan[notebook] = values
     return plan
 

@@ -1,0 +1,46 @@
+"""Beginning a training with the weights of an earlier one instead of random numbers."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fer_utils.errors import UserError
+
+
+def begin_with(path: str | Path, *models) -> dict:
+    """Give models the weights of an earlier training of the same network.
+
+    Together with a learning rate that rises anew this is a warm restart (Loshchilov & Hutter 2017, "SGDR: Stochastic
+    gradient descent with warm restarts", arXiv:1608.03983).
+
+    Args:
+        path: the `model.keras` of the earlier training.
+        models: of the network that was saved there, (n, 48, 48, 1) → (n, 7); changed in place.
+
+    Returns:
+        What a record of the new training has to say about its beginning: "weights", a checksum of them, and "epochs",
+        how many the earlier training took, or None if no history lies beside the file.
+
+    Raises:
+        UserError: if the file is missing or no model, or if its weights do not fit.
+    """
+    from fer_utils.prediction import load_model
+
+    path = Path(path).expanduser()
+    weights = load_model(path).get_weights()
+    for model in models:
+        wanted, found = [weight.shape for weight in model.get_weights()], [weight.shape for weight in weights]
+        if wanted != found:
+            raise UserError(
+                f"START_FROM: the weights in {path} do not fit this network; it must be the same one, with the same "
+                "WIDTH, and without augmentation in front, as every run's model.keras is"
+            )
+        model.set_weights(weights)
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight).view(np.uint8).data)
+    history = path.with_name("history.json")
+    epochs = len(json.loads(history.read_text(encoding="utf-8"))) if history.is_file() else None
+    return {"weights": digest.hexdigest()[:16], "epochs": epochs}
