@@ -9,7 +9,7 @@ import numpy as np
 from fer_utils.errors import UserError
 
 
-def begin_with(path: str | Path, *models) -> dict:
+def begin_with(path: str | Path, *models, output_dir: str | Path) -> dict:
     """Give models the weights of an earlier training of the same network.
 
     Together with a learning rate that rises anew this is a warm restart (Loshchilov & Hutter 2017, "SGDR: Stochastic
@@ -18,17 +18,24 @@ def begin_with(path: str | Path, *models) -> dict:
     Args:
         path: the `model.keras` of the earlier training.
         models: of the network that was saved there, (n, 48, 48, 1) → (n, 7); changed in place.
+        output_dir: where the new training's runs are kept. The file must lie elsewhere: it might be written anew, and
+            the training could not be recognised any more after an interruption.
 
     Returns:
         What a record of the new training has to say about its beginning: "weights", a checksum of them, and "epochs",
         how many the earlier training took, or None if no history lies beside the file.
 
     Raises:
-        UserError: if the file is missing or no model, or if its weights do not fit.
+        UserError: if the file is missing, no model, or below `output_dir`, or if its weights do not fit.
     """
     from fer_utils.prediction import load_model
 
     path = Path(path).expanduser()
+    if path.resolve().is_relative_to(Path(output_dir).resolve()):
+        raise UserError(
+            f"START_FROM: {path} may be overwritten by this training; copy its folder to another place first, or keep "
+            "this training elsewhere with 'fer run --out'"
+        )
     weights = load_model(path).get_weights()
     for model in models:
         wanted, found = [weight.shape for weight in model.get_weights()], [weight.shape for weight in weights]

@@ -105,8 +105,8 @@ def keep(
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random
         weights, "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its
         image size, the width of a network with fewer filters, over how many epochs its augmentation grew, how
-        strong it was if not as the original's, the optimizer if it was not Adam, and by how much labels were
-        smoothed. An ensemble has the seeds of all its members.
+        strong it was if not as the original's, the optimizer if it was not Adam, by how much labels were smoothed,
+        and "_second" if it began with the weights of an earlier training. An ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -135,6 +135,7 @@ def keep(
     suffix += f"_strength{strength:g}" if strength != 1 else ""
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
     suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
+    suffix += "_second" if began_with(record) else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -273,13 +274,25 @@ def _origin(record: dict) -> list[str]:
         told.append(f"labels smoothed by {smoothing(record, record['model']):g}")
     start = settings.get("start")
     if start:
-        told.append("second training")
+        told.append(f"second training{after_how_much(record)}")
     # A run without a teacher learned from the model that it began with.
     if settings.get("trust") and (settings.get("teacher") or not start):
         teachers = str(settings.get("teacher")).count("+") + 1
         one, several = ("another network", "other networks") if start else ("a larger network", "larger networks")
         told.append(f"taught by {one if teachers == 1 else f'{teachers} {several}'}")
     return [*told, f"seed {settings['seed']}"]
+
+
+def began_with(record: dict) -> dict:
+    """Return what a notebook's run says of the earlier training whose weights it began with; empty without one."""
+    start = record["settings"].get("start")
+    return start if isinstance(start, dict) else {}
+
+
+def after_how_much(record: dict) -> str:
+    """Return how long the training before a second one was, for the end of its name; "" if that is not known."""
+    epochs = began_with(record).get("epochs")
+    return f" after one of {epochs} epochs" if epochs else ""
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -76,5 +76,6 @@ def _trained_on(run: dict, model: str) -> str:
     text += f", by {recorded.optimizer(run).title()}" if recorded.optimizer(run) != "adam" else ""
     smoothed = recorded.smoothing(run, model)
     text += f", labels smoothed by {smoothed:g}" if smoothed else ""
+    text += f", a second training{recorded.after_how_much(run)}" if recorded.began_with(run) else ""
     changed = recorded.augmented_how(run, model)
     return text + (f", augmentation {', '.join(changed)}" if changed else "")

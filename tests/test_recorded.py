@@ -166,6 +166,13 @@ def test_augmentation_that_grew_is_told_and_kept_beside_the_other(run, folder):
     kept = keep(run, folder, "custom_cnn_augmented").stem
     assert kept == "custom_cnn_augmented_gentle15_strength0.5_muon_smoothing0.1_seed3"
     assert "by Muon, labels smoothed by 0.1, seed 3" in recorded.table(recorded.load_recorded(folder))
+    run["settings"]["start"] = {"weights": "0" * 16, "epochs": 17}
+    assert keep(run, folder, "custom_cnn_augmented").stem == kept.replace("_seed3", "_second_seed3")
+    assert "by 0.1, second training after one of 17 epochs, seed 3" in recorded.table(recorded.load_recorded(folder))
+    run["settings"]["start"]["epochs"] = None
+    unknown = run | {"model": "custom_cnn_augmented", "hardware": ""}
+    assert "by 0.1, second training, seed 3" in recorded.table([unknown])
+    del run["settings"]["start"]
     run["settings"] |= {"optimizer": "adam", "label_smoothing": 0.0}
     # The run without augmentation has the same settings, which did not concern it.
     run["name"] = "04_without_augmentation"

@@ -35,11 +35,12 @@ def test_a_label_says_if_nothing_of_the_backbone_was_frozen(capsys):
 def test_a_run_says_how_it_was_augmented_and_what_made_its_steps(capsys):
     long = a_run(False) | {"model": "custom_cnn_augmented"}
     long["settings"] |= {"gentle_epochs": 15, "strength": 0.5, "optimizer": "muon", "learning_rate": 0.001}
-    long["settings"]["label_smoothing"] = 0.1
+    long["settings"] |= {"label_smoothing": 0.1, "start": {"weights": "0" * 16, "epochs": 17}}
     beside_reference(a_run(True), "custom_cnn_augmented", [long])
     mine, known = capsys.readouterr().out.split("recorded,")
     assert "Muon" not in mine and "augmentation" not in mine
-    told = "by Muon, labels smoothed by 0.1, augmentation growing over 15 epochs, 50% as strong"
+    told = "by Muon, labels smoothed by 0.1, a second training after one of 17 epochs, "
+    told += "augmentation growing over 15 epochs, 50% as strong"
     assert told in " ".join(known.split()), "wrapped between words"
     # The run without augmentation has the same settings, which did not concern it.
     beside_reference(a_run(True), "custom_cnn", [{**long, "model": "custom_cnn"}])

@@ -509,6 +509,15 @@ def test_data_is_found_from_where_the_command_is(series, tmp_path, monkeypatch):
         assert values["DATA"] == str(tmp_path / "home" / "x.zip")
 
 
+def test_an_earlier_model_is_found_from_where_the_command_is(series, tmp_path, monkeypatch):
+    series(nb01_a=[VALUES + '\nSTART_FROM = ""'])
+    (tmp_path / "model.keras").touch()
+    monkeypatch.chdir(tmp_path)
+    for given, wanted in (("model.keras", str(tmp_path / "model.keras")), ("", ""), ("missing", "missing")):
+        (values,) = runner.plan_run("sample", None, tmp_path, {"START_FROM": given}).values()
+        assert values["START_FROM"] == wanted
+
+
 def test_overrides_are_names_and_text():
     assert parse_overrides(["EPOCHS=2", "DATA=../a b.zip", "A=b=c", "DATA2="]) == {
         "EPOCHS": "2", "DATA": "../a b.zip", "A": "b=c", "DATA2": "",
