@@ -105,7 +105,7 @@ def keep(
         The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random
         weights, "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its
         image size, the width of a network with fewer filters, over how many epochs its augmentation grew, how
-        strong it was if not as the original's, the optimizer if it was not Adam, by how much labels were smoothed,
+        strong it was if not as the original's, how many pictures lost a rectangle, the optimizer if it was not Adam, by how much labels were smoothed,
         and "_second" if it began with the weights of an earlier training. An ensemble has the seeds of all its members.
 
     Raises:
@@ -133,6 +133,7 @@ def keep(
     grown, strength = _augmentation(record, model)
     suffix += f"_gentle{grown}" if grown else ""
     suffix += f"_strength{strength:g}" if strength != 1 else ""
+    suffix += f"_erased{_erased(record, model):g}" if _erased(record, model) else ""
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
     suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
     suffix += "_second" if began_with(record) else ""
@@ -155,14 +156,20 @@ def _augmentation(record: dict, model: str) -> tuple[int, float]:
     return settings.get("gentle_epochs", 0), settings.get("strength", 1)
 
 
+def _erased(record: dict, model: str) -> float:
+    """Return the share of the pictures that lost a rectangle; 0 for the compact model, whose recipe always has that."""
+    return record["settings"].get("erased", 0) if model == "custom_cnn_augmented" else 0
+
+
 def augmented_how(record: dict, model: str) -> list[str]:
     """Return in words what sets a run's augmentation apart from the original's; nothing if `model` has none."""
     grown, strength = _augmentation(record, model)
+    hidden = [f"a rectangle of {_erased(record, model):.0%} of the pictures hidden"] if _erased(record, model) else []
     if strength == 0:
         # Mirroring has no size: it stays, and does not grow.
-        return ["mirrored only"]
+        return ["mirrored only", *hidden]
     told = [f"growing over {grown} epochs"] if grown else []
-    return told + ([f"{strength:.0%} as strong"] if strength != 1 else [])
+    return told + ([f"{strength:.0%} as strong"] if strength != 1 else []) + hidden
 
 
 def optimizer(record: dict) -> str:
