@@ -102,11 +102,12 @@ def keep(
         replace: whether a record of the same name may be overwritten.
 
     Returns:
-        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random
-        weights, "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its
-        image size, the width of a network with fewer filters, over how many epochs its augmentation grew, how
-        strong it was if not as the original's, how many pictures lost a rectangle, the optimizer if it was not Adam, by how much labels were smoothed,
-        and "_second" if it began with the weights of an earlier training. An ensemble has the seeds of all its members.
+        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
+        "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
+        width of a network with fewer filters, over how many epochs its augmentation grew, how strong it was if not
+        as the original's, how many pictures lost a rectangle, the optimizer if it was not Adam, by how much labels
+        were smoothed, "_second" if it began with the weights of an earlier training, and "_all" if it held nothing
+        out. An ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -137,6 +138,7 @@ def keep(
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
     suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
     suffix += "_second" if began_with(record) else ""
+    suffix += "_all" if trained_on_all(record) else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
     kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
     if kept.exists() and not replace:
@@ -187,6 +189,11 @@ def trained_whole(record: dict) -> bool:
     return not record["settings"].get("frozen", True)
 
 
+def trained_on_all(record: dict) -> bool:
+    """Return whether a run of the compact model learned from all of Training, so that it has no validation score."""
+    return record["model"] == "compact" and record["settings"].get("validation_split") == 0
+
+
 def _is_the_series_model(record: dict) -> bool:
     """Return whether a run may fill its model's row: a backbone from ImageNet weights, or all filters."""
     return record["weights"] == "imagenet" if record["model"] in NEEDS_IMAGENET else _width(record) == 1
@@ -204,10 +211,11 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
     """Return the recorded run that stands for a model; None if there is none.
 
     That is the run from ImageNet weights if there is one, of those the one whose share of the filters is nearest to
-    `width`, and of several the best on the validation part. Of the compact model it is the one that ships.
+    `width`, and of several the best on the validation part. Of the compact model it is the one that ships; that is
+    never a run on all of Training: nothing was held out that could have chosen it.
     """
     records = load_recorded() if records is None else records
-    mine = [record for record in records if record["model"] == model]
+    mine = [record for record in records if record["model"] == model and not trained_on_all(record)]
 
     def worth(record: dict) -> tuple:
         start = WEIGHTS.index(record["weights"])
@@ -247,7 +255,8 @@ def _row(title: str, record: dict, split: str, original: str) -> str:
     if twice:
         second = "; with the mirror image {:.1%} ({:.1%}–{:.1%})".format(twice["accuracy"], *twice["accuracy_ci95"])
     other = [
-        f"{each['accuracy']:.1%}, n = {each['n']:,}" for each in map(record["scores"].get, ("validation", "training"))
+        f"{each['accuracy']:.1%}, n = {each['n']:,}" if each else "none held out"
+        for each in map(record["scores"].get, ("validation", "training"))
     ]
     return (
         f"| {', '.join([title, *_origin(record)])} | **{score['accuracy']:.1%}** "
@@ -287,7 +296,8 @@ def _origin(record: dict) -> list[str]:
         teachers = str(settings.get("teacher")).count("+") + 1
         one, several = ("another network", "other networks") if start else ("a larger network", "larger networks")
         told.append(f"taught by {one if teachers == 1 else f'{teachers} {several}'}")
-    return [*told, f"seed {settings['seed']}"]
+    seed = f"seed {settings['seed']}"
+    return [*told, f"all of Training, with the settings of {seed}" if trained_on_all(record) else seed]
 
 
 def began_with(record: dict) -> dict:

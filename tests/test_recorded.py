@@ -222,6 +222,54 @@ def test_of_several_compact_runs_the_one_best_on_the_validation_part_ships(run):
     assert "| Compact CNN (ships), second training, seed 4 |" in table and "| Compact CNN, seed 3 |" in table
 
 
+@pytest.fixture
+def run_on_all(run):
+    """A run of the compact model from which nothing was held out."""
+    made = copy.deepcopy(run) | {"name": "all", "weights": "none"}
+    repeats = {"seed": 3, "validation_accuracy": 0.6, "validation_n": 77}
+    made["settings"] |= {"validation_split": 0.0, "temperature": 0.8, "repeats": repeats}
+    del made["scores"]["validation"], made["history"]["val_accuracy"]
+    return made
+
+
+def test_a_compact_run_on_all_of_training_is_kept_and_shown_as_that(run_on_all, folder):
+    assert keep(run_on_all, folder, "compact").stem == "compact_all_seed3"
+    row = recorded.table(recorded.load_recorded(folder)).splitlines()[-1]
+    assert "| Compact CNN, all of Training, with the settings of seed 3 |" in row and "| none held out | 45.5%" in row
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        ("vgg16", lambda run: None, "validation"),
+        ("compact", lambda run: run["settings"].update(validation_split=0.05), "validation"),
+        ("compact", lambda run: run["settings"].pop("validation_split"), "validation"),
+        ("compact", lambda run: run["settings"].pop("repeats"), "repeats"),
+    ],
+)
+def test_no_other_run_does_without_a_validation_part(run_on_all, folder, model, change, message):
+    change(run_on_all)
+    with pytest.raises(UserError, match=f"'{message}' is a required|'val_accuracy' is a required"):
+        keep(run_on_all, folder, model)
+
+
+@pytest.mark.parametrize("part", ["scores", "history"])
+def test_a_compact_run_that_held_pictures_out_says_how_it_did_on_them(run, folder, part):
+    del run[part]["validation" if part == "scores" else "val_accuracy"]
+    run["settings"]["validation_split"] = 0.05
+    with pytest.raises(UserError, match="is a required property"):
+        keep(run, folder, "compact")
+
+
+def test_a_run_on_all_of_training_never_ships(run, run_on_all):
+    run, run_on_all = as_compact(run), as_compact(run_on_all)
+    run_on_all["scores"]["PublicTest"] = a_score("PublicTest", right=20)
+    assert recorded.reference("compact", [run_on_all, run]) is run
+    assert recorded.reference("compact", [run_on_all]) is None
+    table = recorded.table([run_on_all, run])
+    assert table.count("(ships)") == 1 and "| Compact CNN (ships), seed 3 |" in table
+
+
 @pytest.mark.parametrize("teachers, said", [("a" * 64, "a larger network"), ("a+b", "2 larger networks")])
 def test_a_compact_run_says_what_taught_it(run, teachers, said):
     run = as_compact(run)

@@ -9,9 +9,15 @@ from fer_utils.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Train the model that ships with the package.")
 
+# What --repeat takes from the earlier run.
+SET_BY_REPEAT = (
+    "epochs", "steps", "decay_from", "seed", "batch_size", "learning_rate", "validation", "width", "limit", "trust",
+)  # fmt: skip
+
 
 @app.command()
 def compact(
+    context: typer.Context,
     data: Annotated[
         Path | None, typer.Option(help="Zip, folder, CSV or .tar.gz.  [default: $FER_DATA, data/, the sample]")
     ] = None,
@@ -61,6 +67,13 @@ def compact(
             min=0, max=1, help="Share of such answers in what is learned.  [default: 0.75; without --teacher 0.6]"
         ),
     ] = None,
+    repeat: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record or folder of a finished run: train with its settings and its calibration on all of Training, "
+            "nothing held out."
+        ),
+    ] = None,
     on_device: Annotated[
         bool | None,
         typer.Option(help="Whole epochs as one program on a GPU, with Keras on JAX.  [default: if that is so]"),
@@ -88,11 +101,17 @@ def compact(
     (KERAS_BACKEND=jax). The number of steps may also be changed while it runs, in RUN_DIR/plan.json. To learn from a
     larger network's answers, train that one with --width first and name its folder with --teacher.
     """
+    from fer_utils.compact.repeat import EarlierRun
     from fer_utils.dataset import load_dataset, subsample
 
     if dtype not in ("auto", "float32", "mixed_bfloat16"):
         raise typer.BadParameter(f"{dtype} is not auto, float32 or mixed_bfloat16", param_hint="--dtype")
+    if repeat:
+        refuse_beside_repeat(context)
+    repeated = EarlierRun(repeat) if repeat else None
     dataset = load_dataset(data)
+    if repeated:
+        repeated.check_data(dataset.counts())
     images, labels = dataset.subset("Training")
     kept = subsample(labels, limit, seed)
     images, labels = images[kept], labels[kept]
@@ -119,9 +138,15 @@ def compact(
         raise typer.BadParameter("pictures come again only with --on-device", param_hint="--views")
     finished = Start(start) if start else None
     teachers = [teacher_in(each) for each in teacher or ()]
+    if repeated:
+        repeated.check_models(finished, teachers)
+        # The rate rises over as many steps as in the earlier run, though an epoch has more of them now.
+        batch_size, validation = repeated.settings["batch_size"], repeated.held_out
     # The same pictures stay held out, or they would be validated on by a network that knows them.
     for earlier in (finished.division if finished else {}, *(teacher.settings for teacher in teachers)):
         validation = earlier.get("validation_split", validation)
+    if not validation:
+        raise UserError("--start or --teacher has seen all of Training: name a model that held pictures out")
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
     settings = {}
@@ -133,10 +158,15 @@ def compact(
     settings |= TAUGHT | settings_of(teachers, finished) if teachers else {}
     given = {"learning_rate": learning_rate, "trust": trust}
     settings |= {name: value for name, value in given.items() if value is not None}
+    if repeated:
+        settings = repeated.settings
+    options = {
+        "steps": steps or epochs * per_epoch, "decay_from": decay_from, "seed": seed, "batch_size": batch_size,
+        "validation_split": validation,
+    }  # fmt: skip
     plan = Plan(
-        steps=steps or epochs * per_epoch, decay_from=decay_from, seed=seed, batch_size=batch_size,
         warmup=min(2 * per_epoch, 400), dtype=choose_precision(dtype), on_device=on_device, views=views,
-        **{"validation_split": validation} | settings,
+        **options | settings,
     )  # fmt: skip
     if decay_from is not None and decay_from >= plan.steps:
         raise UserError(f"--decay-from {decay_from} is not before the last step, {plan.steps}")
@@ -146,6 +176,8 @@ def compact(
         if isinstance(error, UserError):
             raise
         raise UserError(f"{error}; give another --run-dir, or the settings it was started with") from error
+    if repeated:
+        typer.echo(repeated.announcement(len(run.labels)))
     if run.step:
         typer.echo(f"Going on after step {run.step:,} of {plan.steps:,}.")
     workers = workers_by_default() if workers is None else workers
@@ -155,8 +187,18 @@ def compact(
         save_every=save_every or often, log_every=5 * per_epoch if on_device else per_epoch,
         workers=0 if on_device else workers, device=OnDevice(run) if on_device else None,
     )  # fmt: skip
-    for line in finish(run, dataset, out or run_dir):
+    for line in finish(run, dataset, out or run_dir, repeated):
         typer.echo(line)
+
+
+def refuse_beside_repeat(context: typer.Context) -> None:
+    """Raise typer.BadParameter if an option was given whose value --repeat takes from the earlier run."""
+    sources = {name: context.get_parameter_source(name) for name in SET_BY_REPEAT}
+    # One that was given is refused even if it repeats the default: the earlier run may have had another value.
+    given = [name for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise typer.BadParameter(f"leave out {names}: the run that is repeated says it", param_hint="--repeat")
 
 
 def teacher_in(where: Path):

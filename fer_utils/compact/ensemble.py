@@ -100,11 +100,13 @@ def common_division(starts: list[Start], dataset: FerDataset) -> tuple[np.ndarra
         dataset: what they were trained on.
 
     Raises:
-        UserError: if they held out different pictures, or were trained on other data.
+        UserError: if they held out different pictures or none, or were trained on other data.
     """
     division, *others = (start.division for start in starts)
     if any(other != division for other in others):
         raise UserError("the members held out different pictures: train them with the same seed and --validation")
+    if not division["validation_split"]:
+        raise UserError("nothing was held out from the members, so an ensemble of them cannot be calibrated")
     learned, held = split_validation(*dataset.subset("Training"), division["validation_split"], division["split_seed"])
     for start in starts:
         if (start.about["data_fingerprint"], start.about["n_training"]) != (dataset.fingerprint, len(learned)):

@@ -11,9 +11,11 @@ import pandas as pd
 from fer_utils.calibration import fit_temperature_and_bias, mirror_averaged, negative_log_likelihood, with_temperature
 from fer_utils.compact.augment import Distortion
 from fer_utils.compact.export import calibrated_weights, folded_weights, save_compact
+from fer_utils.compact.repeat import EarlierRun
 from fer_utils.compact.shipped import ONNX_FILE, ShippedModel
 from fer_utils.compact.train import LABEL_SMOOTHING, NORM_MOMENTUM, Plan, Run
 from fer_utils.dataset import FerDataset
+from fer_utils.errors import UserError
 from fer_utils.evaluation import calibration_error, describe, predict, score
 from fer_utils.labels import USAGES
 from fer_utils.results import record
@@ -46,10 +48,11 @@ class Finished:
     Attributes:
         network: `compact_cnn` without normalisation; its answers are not calibrated yet.
         training: images uint8 (n, 48, 48) that were learned from, and their labels (n,).
-        validation: images and labels that were held out.
+        validation: images and labels that were held out; empty arrays if none were.
         about: settings and provenance for the files; `publish` adds the calibration and the data.
         settings: what shaped it, for the record; `publish` adds the calibration.
         run: what the record says of the training; its folder takes the record.
+        calibration: temperature, and what is added to the logits (7,); None to fit them on the validation part.
     """
 
     network: object
@@ -58,19 +61,28 @@ class Finished:
     about: dict
     settings: dict
     run: TrainedRun
+    calibration: tuple[float, np.ndarray] | None = None
 
 
-def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
-    """Calibrate a trained run on its validation part, write its files, score it once on the test parts and record it.
+def finish(run: Run, dataset: FerDataset, out: str | Path, repeated: EarlierRun | None = None) -> list[str]:
+    """Calibrate a trained run, write its files, score it once on the test parts and record it.
+
+    The calibration is fitted on the validation part, or is that of the run that was repeated on all of Training.
 
     Args:
         run: a finished run.
         dataset: what it was trained on; its test parts are scored, those that there are.
         out: folder for compact.npz and compact.onnx.
+        repeated: the earlier run that the plan's `repeats` stands for.
 
     Returns:
         Lines that say what was scored and written.
+
+    Raises:
+        UserError: if the run held nothing out, and no earlier run is there to take the calibration from.
     """
+    if not (len(run.validation[1]) or repeated):
+        raise UserError("nothing was held out to calibrate on: name the run that was repeated")
     keras.config.set_dtype_policy("float32")
     plan = run.plan
     trained, plain = plan.network(), plan.network(normalisation=False)
@@ -95,11 +107,17 @@ def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
         "distortion": dataclasses.asdict(Distortion(**plan.distortion)),
     }  # fmt: skip
     whole = _WholeRun(plain, history, run.folder, plan, len(run.labels))
-    return publish(Finished(plain, (run.images, run.labels), run.validation, about, settings, whole), dataset, out)
+    finished = Finished(plain, (run.images, run.labels), run.validation, about, settings, whole)
+    if not repeated:
+        return publish(finished, dataset, out)
+    finished = dataclasses.replace(
+        finished, settings=settings | {"repeats": repeated.told}, calibration=repeated.calibration
+    )
+    return [*publish(finished, dataset, out), repeated.origin_of_calibration()]
 
 
 def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[str]:
-    """Calibrate a network on its validation part, write its files, score it once on the test parts and record it.
+    """Calibrate a network, write its files, score it once on the test parts and record it.
 
     Args:
         finished: the network; its last layer is calibrated.
@@ -110,10 +128,11 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
         Lines that say what was scored and written.
     """
     network, labels = finished.network, finished.validation[1]
-    parts = {"training": finished.training, "validation": finished.validation}
+    held_out = {"validation": finished.validation} if len(labels) else {}
+    parts = {"training": finished.training} | held_out
     parts |= {usage: dataset.subset(usage) for usage in USAGES[1:] if (dataset.usage == usage).any()}
     raw = {name: _mirrored(network, part[0]) for name, part in parts.items() if name != "training"}
-    temperature, bias = fit_temperature_and_bias(labels, raw["validation"])
+    temperature, bias = finished.calibration or fit_temperature_and_bias(labels, raw["validation"])
     network.set_weights(calibrated_weights(network.get_weights(), temperature, bias))
     about = finished.about | {
         "temperature": round(temperature, 4),

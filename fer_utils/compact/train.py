@@ -47,12 +47,14 @@ class Plan(LongPlan):
     whole faces. Faces look larger in a window, and a network that meets them smaller afterwards gains (Touvron et al.
     2019, "Fixing the train-test resolution discrepancy", arXiv:1906.06423); a third of the operations is saved as well.
     `validation_split` is the part of Training that is not learned from: temperature and choices come from it;
-    `split_seed` draws it (None: `seed` does). `start` is the fingerprint of the finished model that the run begins
-    with, None for a run from fresh weights; `teacher` the one of a network that answers while this one learns, None
-    without, or those of several; `trust` the share of either's answers in the targets. `distortion` holds what differs
-    from the defaults of `augment.Distortion`. `on_device` says whether the pictures are changed where the network
-    learns (`on_device.OnDevice`), which draws other numbers; `views` after how many epochs the same changed pictures
-    come again there, so that a teacher has to answer to each only once, None for never.
+    `split_seed` draws it (None: `seed` does). It is 0 only where an earlier run is repeated on all of Training;
+    `repeats` is then that run's fingerprint (`repeat.EarlierRun`), otherwise None. `start` is the fingerprint of the
+    finished model that the run begins with, None for a run from fresh weights; `teacher` the one of a network that
+    answers while this one learns, None without, or those of several; `trust` the share of either's answers in the
+    targets. `distortion` holds what differs from the defaults of `augment.Distortion`. `on_device` says whether the
+    pictures are changed where the network learns (`on_device.OnDevice`), which draws other numbers; `views` after how
+    many epochs the same changed pictures come again there, so that a teacher has to answer to each only once, None for
+    never.
     """
 
     steps: int = 13_000
@@ -75,6 +77,7 @@ class Plan(LongPlan):
     distortion: dict = dataclasses.field(default_factory=dict)
     on_device: bool = False
     views: int | None = None
+    repeats: str | None = None
 
     def network(self, **changed):
         """Build the network that this plan describes."""
@@ -148,6 +151,14 @@ def settings_of(teachers, start=None):
     return {**settings[0], "teacher": "+".join(teacher.fingerprint for teacher in teachers)}
 
 
+def divided(images, labels, plan):
+    """Return which rows of Training a plan learns from and which it holds out, int64 (n,) and (m,); m may be 0."""
+    if not plan.validation_split:
+        return np.arange(len(images)), np.arange(0)
+    split_seed = plan.seed if plan.split_seed is None else plan.split_seed
+    return split_validation(images, labels, plan.validation_split, split_seed)
+
+
 class Run(LongRun):
     """A training run of the compact model; the loss is the cross-entropy against smoothed labels.
 
@@ -163,11 +174,13 @@ class Run(LongRun):
     Raises:
         ValueError: if the folder holds a run with other settings.
         UserError: if there are too few images to set a validation part aside.
+
+    The attribute `validation` holds the images uint8 (m, 48, 48) and labels (m,) that are not learned from; m is 0 if
+    the plan holds nothing out.
     """
 
     def __init__(self, folder, images, labels, plan, start=None, teachers=()):
-        split_seed = plan.seed if plan.split_seed is None else plan.split_seed
-        learned, held = split_validation(images, labels, plan.validation_split, split_seed)
+        learned, held = divided(images, labels, plan)
         self.images, self.labels = images[learned], np.asarray(labels)[learned]
         self.validation = images[held], np.asarray(labels)[held]
         self.targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.labels]
@@ -213,7 +226,9 @@ class Run(LongRun):
         return smoothed(self.targets)
 
     def measure(self):
-        """Return the accuracy of the averaged weights on the validation part."""
+        """Return the accuracy of the averaged weights on the validation part; nothing if there is none."""
         images, labels = self.validation
+        if not len(labels):
+            return {}
         self.averaged.set_weights(self.average.weights)
         return {"val_accuracy": float((predict(self.averaged, images).argmax(axis=1) == labels).mean())}

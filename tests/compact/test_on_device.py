@@ -44,6 +44,11 @@ def test_the_keras_model_its_optimizer_and_the_log_know_what_was_done(on_jax):
     assert on_jax["iterations"] == 17 and on_jax["rate"] == 0 and on_jax["log"] == "17"
 
 
+def test_a_run_that_holds_nothing_out_learns_from_every_picture_and_measures_nothing(on_jax):
+    assert on_jax["everything"] == [3, 140, 0]
+    assert on_jax["everything_measured"] == ["step", "learning_rate", "loss", "seconds"]
+
+
 def test_it_learns(on_jax):
     assert on_jax["accuracy"] > 0.6
 
