@@ -1,12 +1,10 @@
 """Beginning a training with the weights of an earlier one instead of random numbers."""
 
-import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-
 from fer_utils.errors import UserError
+from fer_utils.training import checksum
 
 
 def begin_with(path: str | Path, *models, output_dir: str | Path) -> dict:
@@ -45,9 +43,6 @@ def begin_with(path: str | Path, *models, output_dir: str | Path) -> dict:
                 "WIDTH, and without augmentation in front, as every run's model.keras is"
             )
         model.set_weights(weights)
-    digest = hashlib.sha256()
-    for weight in weights:
-        digest.update(np.ascontiguousarray(weight).view(np.uint8).data)
     history = path.with_name("history.json")
     epochs = len(json.loads(history.read_text(encoding="utf-8"))) if history.is_file() else None
-    return {"weights": digest.hexdigest()[:16], "epochs": epochs}
+    return {"weights": checksum(weights)[:16], "epochs": epochs}

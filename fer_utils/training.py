@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from fer_utils.errors import UserError
 from fer_utils.precision import choose_precision, why_precision
 
 __all__ = [
-    "TrainedRun", "as_input", "choose_precision", "cosine_rate", "describe_layers", "environment", "forget",
+    "TrainedRun", "as_input", "checksum", "choose_precision", "cosine_rate", "describe_layers", "environment", "forget",
     "join_stages", "optimizer", "train", "why_precision",
 ]  # fmt: skip
 
@@ -364,20 +365,25 @@ def _content(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def checksum(weights: Iterable[np.ndarray]) -> str:
+    """Return the SHA-256 over the bytes of arrays, one after another, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight).view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def _frozen_weights(model) -> str:
     """Return a checksum of the weights that training does not change, such as a backbone's from ImageNet."""
-    digest = hashlib.sha256()
 
-    def add(layers):
+    def frozen(layers):
         for layer in layers:
             if getattr(layer, "layers", None):
-                add(layer.layers)
+                yield from frozen(layer.layers)
             elif not layer.trainable:
-                for weight in layer.get_weights():
-                    digest.update(np.ascontiguousarray(weight).view(np.uint8).data)
+                yield from layer.get_weights()
 
-    add(model.layers)
-    return digest.hexdigest()
+    return checksum(frozen(model.layers))
 
 
 def describe_layers(model) -> dict:

@@ -123,8 +123,7 @@ def compact(
     from fer_utils.compact.finish import finish
     from fer_utils.compact.on_device import OnDevice, is_accelerated, require_jax
     from fer_utils.compact.start import Start
-    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, Run, settings_of
-    from fer_utils.models import scaled_widths
+    from fer_utils.compact.train import Plan, Run
     from fer_utils.training import choose_precision
 
     if trust is not None and not (start or teacher):
@@ -149,17 +148,8 @@ def compact(
         raise UserError("--start or --teacher has seen all of Training: name a model that held pictures out")
     batch_size = min(batch_size, len(images) // 2)
     per_epoch = max(1, int(len(images) * (1 - validation)) // batch_size)
-    settings = {}
-    if width != 1:
-        stem, *widths = scaled_widths((Plan.stem, *Plan.widths), width)
-        settings = {**(WIDE if width > 1 else {}), "stem": stem, "widths": tuple(widths)}
-    if finished:
-        settings |= finished.settings if teachers else SECOND_TRAINING | finished.settings
-    settings |= TAUGHT | settings_of(teachers, finished) if teachers else {}
     given = {"learning_rate": learning_rate, "trust": trust}
-    settings |= {name: value for name, value in given.items() if value is not None}
-    if repeated:
-        settings = repeated.settings
+    settings = repeated.settings if repeated else settings_beside(width, finished, teachers, given)
     options = {
         "steps": steps or epochs * per_epoch, "decay_from": decay_from, "seed": seed, "batch_size": batch_size,
         "validation_split": validation,
@@ -189,6 +179,31 @@ def compact(
     )  # fmt: skip
     for line in finish(run, dataset, out or run_dir, repeated):
         typer.echo(line)
+
+
+def settings_beside(width: float, start, teachers: list, given: dict) -> dict:
+    """Return what differs from a plan's defaults for a wider network, a second training or a taught one.
+
+    Args:
+        width: factor on the network's channels.
+        start: the `start.Start` that the run begins with, or None.
+        teachers: what teaches it (`teacher_in`).
+        given: settings by name that the user gave, or None where not; they have the last word.
+
+    Raises:
+        UserError: if the models held out different pictures.
+    """
+    from fer_utils.compact.train import SECOND_TRAINING, TAUGHT, WIDE, Plan, settings_of
+    from fer_utils.models import scaled_widths
+
+    settings = {}
+    if width != 1:
+        stem, *widths = scaled_widths((Plan.stem, *Plan.widths), width)
+        settings = {**(WIDE if width > 1 else {}), "stem": stem, "widths": tuple(widths)}
+    if start:
+        settings |= start.settings if teachers else SECOND_TRAINING | start.settings
+    settings |= TAUGHT | settings_of(teachers, start) if teachers else {}
+    return settings | {name: value for name, value in given.items() if value is not None}
 
 
 def refuse_beside_repeat(context: typer.Context) -> None:
