@@ -169,6 +169,11 @@ def test_augmentation_that_grew_is_told_and_kept_beside_the_other(run, folder):
     run["settings"]["start"] = {"weights": "0" * 16, "epochs": 17}
     assert keep(run, folder, "custom_cnn_augmented").stem == kept.replace("_seed3", "_second_seed3")
     assert "by 0.1, second training after one of 17 epochs, seed 3" in recorded.table(recorded.load_recorded(folder))
+    run["settings"]["erased"] = 0.5
+    assert "_strength0.5_erased0.5_muon_" in keep(run, folder, "custom_cnn_augmented").stem
+    assert "50% as strong, a rectangle of 50% of the pictures hidden, by Muon" in recorded.table(
+        recorded.load_recorded(folder)
+    )
     run["settings"]["start"]["epochs"] = None
     unknown = run | {"model": "custom_cnn_augmented", "hardware": ""}
     assert "by 0.1, second training, seed 3" in recorded.table([unknown])
