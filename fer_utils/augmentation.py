@@ -102,7 +102,8 @@ def without_augmentation(model):
 
     from fer_utils.random_affine import RandomAffine
 
-    first, *between, last = model.layers
+    # Not unpacked: a model may have a single layer.
+    between, last = model.layers[1:-1], model.layers[-1]
     changing = (RandomAffine, keras.layers.RandomErasing)
     is_ours = between and isinstance(last, keras.Model) and all(isinstance(layer, changing) for layer in between)
     return last if is_ours else model

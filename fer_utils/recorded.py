@@ -131,10 +131,10 @@ def keep(
     suffix += "_whole" if trained_whole(record) else ""
     suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
     suffix += f"_width{_width(record):g}" if _width(record) != 1 else ""
-    grown, strength = _augmentation(record, model)
+    grown, strength, erased = _augmentation(record, model)
     suffix += f"_gentle{grown}" if grown else ""
     suffix += f"_strength{strength:g}" if strength != 1 else ""
-    suffix += f"_erased{_erased(record, model):g}" if _erased(record, model) else ""
+    suffix += f"_erased{erased:g}" if erased else ""
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
     suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
     suffix += "_second" if began_with(record) else ""
@@ -152,21 +152,19 @@ def _width(record: dict) -> float:
     return record["settings"].get("width", 1)
 
 
-def _augmentation(record: dict, model: str) -> tuple[int, float]:
-    """Return over how many epochs a run's augmentation grew, and how strong it was as a share; 0 and 1 without one."""
+def _augmentation(record: dict, model: str) -> tuple[int, float, float]:
+    """Return what a run's augmentation was like; 0, 1 and 0 for a model without one, or with a recipe of its own.
+
+    Over how many epochs it grew, how strong it was as a share, and the share of the pictures that lost a rectangle.
+    """
     settings = record["settings"] if model == "custom_cnn_augmented" else {}
-    return settings.get("gentle_epochs", 0), settings.get("strength", 1)
-
-
-def _erased(record: dict, model: str) -> float:
-    """Return the share of the pictures that lost a rectangle; 0 for the compact model, whose recipe always has that."""
-    return record["settings"].get("erased", 0) if model == "custom_cnn_augmented" else 0
+    return settings.get("gentle_epochs", 0), settings.get("strength", 1), settings.get("erased", 0)
 
 
 def augmented_how(record: dict, model: str) -> list[str]:
     """Return in words what sets a run's augmentation apart from the original's; nothing if `model` has none."""
-    grown, strength = _augmentation(record, model)
-    hidden = [f"a rectangle of {_erased(record, model):.0%} of the pictures hidden"] if _erased(record, model) else []
+    grown, strength, erased = _augmentation(record, model)
+    hidden = [f"a rectangle of {erased:.0%} of the pictures hidden"] if erased else []
     if strength == 0:
         # Mirroring has no size: it stays, and does not grow.
         return ["mirrored only", *hidden]

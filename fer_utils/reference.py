@@ -43,10 +43,9 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
         print("The two are measured on different pictures: they show the same method, not the same task.")
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     for (label, run), colour in zip(runs.items(), sns.color_palette("deep"), strict=False):
-        # A run on all of Training has nothing to measure on.
-        measured = run["history"].get("val_accuracy", ())
+        measured = run["history"]["val_accuracy"]
         # Not every epoch need have been measured.
-        curve = pd.Series(measured, index=np.arange(1, len(measured) + 1) * run["epochs"] / max(1, len(measured)))
+        curve = pd.Series(measured, index=np.arange(1, len(measured) + 1) * run["epochs"] / len(measured))
         axes[0].plot(curve, color=colour, marker="o" if len(curve) < 12 else None, ms=4, label=label)
     axes[0].set(xlabel="epoch", ylabel="accuracy on the validation part")
     axes[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")

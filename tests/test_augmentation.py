@@ -169,6 +169,8 @@ def test_network_is_found_behind_the_augmentation(tiny_model):
     model = tiny_model(compiled=False)
     assert augmentation.without_augmentation(augmentation.with_augmentation(model)) is model
     assert augmentation.without_augmentation(model) is model
+    single = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten()])
+    assert augmentation.without_augmentation(single) is single
 
 
 def test_augmented_model_can_be_saved_and_loaded(tiny_model, tmp_path, faces):

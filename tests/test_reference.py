@@ -47,13 +47,6 @@ def test_a_run_says_how_it_was_augmented_and_what_made_its_steps(capsys):
     assert "augmentation" not in capsys.readouterr().out
 
 
-def test_a_run_without_a_validation_part_has_no_curve():
-    mine = a_run(False)
-    del mine["history"]["val_accuracy"], mine["scores"]["validation"]
-    curves, *matrices = beside_reference(mine, "custom_cnn", [a_run(False, epochs=5)]).axes
-    assert [len(line.get_xdata()) for line in curves.lines] == [0, 5] and len(matrices) == 2
-
-
 def test_without_a_recorded_run_it_says_how_to_make_one(capsys):
     assert beside_reference(a_run(True), "custom_cnn", []) is None
     assert "fer run --profile full --only 03" in capsys.readouterr().out
