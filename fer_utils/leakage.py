@@ -123,25 +123,15 @@ def label_pairs(copies: pd.DataFrame, kind: str = "near") -> pd.Series:
     return pd.Series(found, dtype=object).value_counts().rename_axis("two labels of one picture").rename("groups")
 
 
-def worst_groups(copies: pd.DataFrame, n: int = 6, kind: str = "near") -> list[np.ndarray]:
-    """Return the positions of the pictures of the worst groups of copies, the worst group first.
-
-    Worse is what carries more labels, then what lies in more parts, then what is larger. Within a group, one picture
-    of each label and part comes first, so that a figure with little room still shows what is wrong.
+def across_parts(pairs: pd.DataFrame, usage: np.ndarray) -> pd.DataFrame:
+    """Return the pairs of near copies that lie in Training and in a test part.
 
     Args:
-        copies: from `find_copies`.
-        n: how many groups at most.
-        kind: "exact" or "near".
+        pairs: from `near_pairs`.
+        usage: str (n,), the part of each picture.
     """
-    groups = copies.groupby(kind).agg(labels=("emotion", "nunique"), parts=("usage", "nunique"), size=("name", "size"))
-    groups = groups[groups["size"] > 1].sort_values(["labels", "parts", "size"], ascending=False, kind="stable")
-    return [_most_telling_first(copies[copies[kind] == number]) for number in groups.index[:n]]
-
-
-def _most_telling_first(group: pd.DataFrame) -> np.ndarray:
-    repeats = group.groupby(["emotion", "usage"]).cumcount()
-    return repeats.sort_values(kind="stable").index.to_numpy()
+    in_training = np.asarray(usage) == "Training"
+    return pairs[in_training[pairs["first"]] != in_training[pairs["second"]]]
 
 
 def score_near_pairs(pairs: pd.DataFrame, names: np.ndarray, planted: pd.DataFrame) -> pd.DataFrame:

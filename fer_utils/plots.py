@@ -35,24 +35,24 @@ def image_grid(images, titles=None, columns: int = 8, row_labels=None, title: st
 
     Args:
         images: uint8 or float (n, height, width), 0..255.
-        titles: a short text above each image, or None.
+        titles: a short text above each image, or above the first ones; or None.
         columns: images in a row.
         row_labels: a text at the left of each row, or None.
         title: above everything.
     """
     rows = max(-(-len(images) // columns), 1)
-    height = CELL * (1.3 if titles is not None else 1.0)
+    titled_rows = -(-len(titles) // columns) if titles is not None else 0
+    height = CELL * (rows + 0.3 * titled_rows) + (0.4 if title else 0)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * CELL + 0.6, rows * height + (0.4 if title else 0)), squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+        rows, columns, figsize=(columns * CELL + 0.6, height), squeeze=False, layout="constrained"
+    )
     for i, ax in enumerate(axes.flat):
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         if i < len(images):
             # Unsmoothed pixels are what the network sees, and the file stays a third as large.
             ax.imshow(np.squeeze(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            if titles is not None:
+            if titles is not None and i < len(titles):
                 ax.set_title(titles[i], fontsize=8)
     for ax, label in zip(axes[:, 0], row_labels or (), strict=False):
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
@@ -72,29 +72,22 @@ def class_grid(images: np.ndarray, labels: np.ndarray, per_class: int = 8, seed:
     return image_grid(chosen, columns=per_class, row_labels=EMOTIONS, title=title)
 
 
-def group_grid(images, labels: np.ndarray, usage: np.ndarray, groups: list[np.ndarray], columns: int = 8) -> Figure:
-    """Draw groups of copies, above each picture its label and its part; small groups stand side by side.
+def copies_grid(images: np.ndarray, usage: np.ndarray, pairs: pd.DataFrame, n: int = 8) -> Figure:
+    """Draw near copies, one pair a column: both pictures, and below how they differ (mid grey: not at all).
 
     Args:
-        images: uint8 (n, 48, 48).
-        labels: int64 (n,).
-        usage: str (n,).
-        groups: positions of the pictures of each group; of a large one the first `columns` are drawn, and the text at
-            its left says how many there are.
-        columns: pictures in a row at most.
+        images: uint8 (m, 48, 48).
+        usage: str (m,), the part of each picture; it stands above the column.
+        pairs: from `near_duplicates.near_pairs`.
+        n: how many pairs to draw, the first ones.
     """
-    width = min(columns, max(map(len, groups), default=1))
-    abreast = (columns + 1) // (width + 1)
-    blank = np.full(np.shape(images)[1:], 255, np.uint8)
-    drawn, titles = [], []
-    for k, group in enumerate(groups):
-        shown = group[:width]
-        # Between two groups of a row stays one empty place.
-        empty = width - len(shown) + (k % abreast < abreast - 1)
-        drawn += [images[i] for i in shown] + [blank] * empty
-        titles += [f"{EMOTIONS[labels[i]]}\n{usage[i]}" for i in shown] + [""] * empty
-    sizes = [f"{len(group)} pictures" for group in groups] if abreast == 1 else None
-    return image_grid(drawn, titles, abreast * (width + 1) - 1, sizes)
+    drawn = pairs.head(n)
+    first, second = drawn["first"].to_numpy(), drawn["second"].to_numpy()
+    # Three times as strong: a difference of some grey levels is hard to see.
+    difference = 128 + 3 * (images[second].astype(float) - images[first])
+    titles = [f"{usage[i]}\n{usage[j]}" for i, j in zip(first, second, strict=True)]
+    rows = [*images[first], *images[second], *difference]
+    return image_grid(rows, titles, max(len(drawn), 1), ["a picture", "its near copy", "difference"])
 
 
 def suspicions_grid(images, ranked: pd.DataFrame, n: int = 16, wrong: np.ndarray | None = None) -> Figure:
@@ -132,15 +125,26 @@ def counts_chart(counts: pd.DataFrame, title: str = "") -> Figure:
     return _finish(figure)
 
 
-def pixel_histograms(images: np.ndarray, labels: np.ndarray) -> Figure:
-    """Draw how often each grey level occurs, one line an emotion, for uint8 images (n, 48, 48)."""
-    figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    for i, emotion in enumerate(EMOTIONS):
-        if (labels == i).any():
-            share, edges = np.histogram(images[labels == i], bins=64, range=(0, 256), density=True)
-            ax.plot(edges[:-1], share, label=emotion, color=COLOURS[emotion], linewidth=1.5)
-    ax.set(xlabel="grey level (0 black, 255 white)", ylabel="density", xlim=(0, 255), ylim=(0, None))
-    ax.legend(ncols=2, fontsize=8, frameon=False)
+def pixel_histograms(images: np.ndarray, labels: np.ndarray, bins: int = 32) -> Figure:
+    """Draw how often each grey level occurs, one panel an emotion, for uint8 images (n, 48, 48).
+
+    Bars are the emotion, the line above them all pictures, so that each panel can be compared with the rest.
+    """
+    figure, axes = plt.subplots(2, 4, figsize=(10, 4), sharex=True, sharey=True, layout="constrained")
+    edges = np.linspace(0, 256, bins + 1)
+    everything = 100 * np.histogram(images, edges)[0] / images.size
+    for i, (emotion, ax) in enumerate(zip(EMOTIONS, axes.flat, strict=False)):
+        chosen = images[labels == i]
+        share = 100 * np.histogram(chosen, edges)[0] / max(chosen.size, 1)
+        bars = ax.bar(edges[:-1], share, edges[1], align="edge", color=COLOURS[emotion])
+        (line,) = ax.step(edges, [*everything, everything[-1]], where="post", color="black", linewidth=1)
+        ax.set_title(emotion, fontsize=10)
+        ax.set(xlim=(0, 256), xticks=(0, 128, 255))
+        ax.tick_params(labelbottom=True)
+    axes[1, 3].set_axis_off()
+    axes[1, 3].legend([bars[0], line], ["this emotion", "all pictures"], loc="center", frameon=False)
+    figure.supxlabel("grey level (0 black, 255 white)", fontsize=10)
+    figure.supylabel("share of the pixels, %", fontsize=10)
     sns.despine(figure)
     return _finish(figure)
 
@@ -294,9 +298,8 @@ def protocol_chart(table: pd.DataFrame, title: str = "") -> Figure:
     ax.set_yticks(y, table["protocol"])
     ax.set(xlabel="% (bar: 95 % interval)", xlim=(0, 102), ylim=(-0.6, len(table) - 0.4))
     ax.grid(axis="x", alpha=0.3)
-    ax.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    if title:
-        figure.suptitle(title, fontsize=11)
+    ax.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    ax.set_title(title, fontsize=11, loc="left")
     sns.despine(figure)
     return _finish(figure)
 

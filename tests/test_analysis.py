@@ -5,7 +5,7 @@ import pytest
 from helpers import write_zip
 from sklearn.utils.class_weight import compute_sample_weight
 
-from fer_utils import analysis
+from fer_utils import EMOTIONS, analysis, plots
 from fer_utils.dataset import load_dataset
 
 
@@ -38,3 +38,18 @@ def test_class_weights_give_every_class_the_same_total():
     totals = [weights[label] * (labels == label).sum() for label in weights]
     assert totals == pytest.approx([100 / 3] * 3)
     assert np.array([weights[label] for label in labels]) == pytest.approx(compute_sample_weight("balanced", labels))
+
+
+def test_a_panel_for_every_emotion_even_one_without_pictures():
+    images = np.stack([np.full((48, 48), 10, np.uint8), np.full((48, 48), 250, np.uint8)])
+    figure = plots.pixel_histograms(images, np.array([0, 3]), bins=32)
+    heights = {ax.get_title(): [bar.get_height() for bar in ax.patches] for ax in figure.axes[:7]}
+    assert list(heights) == list(EMOTIONS)
+    assert heights["angry"][1] == heights["happy"][31] == 100
+    assert sum(heights["sad"]) == 0
+    assert list(figure.axes[0].lines[0].get_ydata()[[1, 31]]) == [50, 50]
+
+
+def test_titles_may_stand_above_the_first_row_only():
+    figure = plots.image_grid(np.zeros((4, 48, 48), np.uint8), ["a", "b"], columns=2)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b", "", ""]

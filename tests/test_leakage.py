@@ -69,28 +69,17 @@ def test_contradicting_labels(copies):
     assert leakage.label_pairs(copies, "exact").to_dict() == {"happy and sad": 1}
 
 
-def test_worst_groups_come_first(copies):
-    """Several labels across the split, then several labels, then the split alone."""
-    assert [group.tolist() for group in leakage.worst_groups(copies)] == [[2, 3], [4, 5], [0, 1]]
-    assert len(leakage.worst_groups(copies, 1)) == 1
-    assert leakage.worst_groups(copies.iloc[6:]) == []
-
-
-def test_a_large_group_begins_with_what_tells_most():
-    copies = pd.DataFrame(
-        {"name": list("abcd"), "usage": ["Training"] * 3 + ["PublicTest"], "emotion": ["sad"] * 2 + ["fear", "sad"]}
-    ).assign(exact=0, near=0)
-    assert leakage.worst_groups(copies)[0].tolist() == [0, 2, 3, 1]
-
-
-def test_the_figure_names_label_and_part_and_hides_no_size(dataset, copies):
-    groups = leakage.worst_groups(copies)
-    figure = plots.group_grid(dataset.images, dataset.labels, dataset.usage, groups)
-    titles = [ax.get_title() for ax in figure.axes]
-    assert [title for title in titles if title][:2] == ["sad\nTraining", "angry\nPublicTest"]
-    assert len([title for title in titles if title]) == 6
-    crowd = plots.group_grid(dataset.images, dataset.labels, dataset.usage, [np.arange(9)], columns=4)
-    assert len(crowd.axes) == 4 and crowd.axes[0].get_ylabel() == "9 pictures"
+def test_pairs_across_parts_and_their_figure():
+    usage = np.array(["Training", "PublicTest", "PrivateTest", "Training"])
+    images = np.stack([picture(i) for i in range(4)])
+    pairs = pd.DataFrame({"first": [0, 0, 1, 2], "second": [1, 3, 2, 3]})
+    across = leakage.across_parts(pairs, usage)
+    assert across["second"].tolist() == [1, 3]
+    figure = plots.copies_grid(images, usage, across)
+    assert [ax.get_title() for ax in figure.axes] == ["Training\nPublicTest", "PrivateTest\nTraining", *[""] * 4]
+    assert [ax.get_ylabel() for ax in figure.axes][::2] == ["a picture", "its near copy", "difference"]
+    assert figure.axes[4].images[0].get_array()[0, 0] == 128 + 3 * (float(images[1, 0, 0]) - float(images[0, 0, 0]))
+    plots.copies_grid(images, usage, across.head(0))
 
 
 def test_a_data_set_without_copies_and_without_a_test_part():
