@@ -13,13 +13,14 @@ import time
 import types
 
 import keras
+import numpy as np
 
 from fer_utils.devices import only_processors
 
 LARGEST_MAP = 16
 """Height and width, in pixels, of a map on which the products were faster with all of the kernels below."""
-FEWEST_WEIGHTS = 256 * 512
-"""Channels in times channels out of the narrowest kernel for which they were."""
+FEWEST_WEIGHTS = {"same": 256 * 512, "valid": 256 * 256}
+"""Channels in times channels out of the narrowest kernel for which they were, by the layer's padding."""
 WORTH_IT = 1.2
 """How many times faster they must be in the trial, so that chance does not decide."""
 
@@ -80,35 +81,40 @@ def speedup() -> float:
     return routine / products
 
 
-def by_products(x, gradient, kernel_shape: tuple[int, ...]):
-    """Return the gradient of a convolution's kernel: stride 1, the map padded with zeros to keep its size.
+def by_products(x, gradient, kernel_shape: tuple[int, ...], padding: str = "SAME"):
+    """Return the gradient of a convolution's kernel: stride 1.
 
     Args:
         x: what the convolution was given, (n, height, width, channels in).
-        gradient: of what it answered, (n, height, width, channels out).
+        gradient: of what it answered, (n, height, width, channels out), with another height and width if `padding` is
+            "VALID".
         kernel_shape: (kernel height, kernel width, channels in, channels out); height and width are odd.
+        padding: "SAME" if the map was padded with zeros to keep its size, "VALID" if not.
 
     Returns:
         A tensor of this shape, in the number format of both.
     """
     import tensorflow as tf
 
-    height, width = kernel_shape[:2]
     products = []
-    for down in range(-(height // 2), height // 2 + 1):
-        for right in range(-(width // 2), width // 2 + 1):
-            # The pixels that this weight of the kernel has seen, and what was to be learned from each of them.
+    for down, right in np.ndindex(*kernel_shape[:2]):
+        # The pixels that this weight of the kernel has seen, and what was to be learned from each of them.
+        if padding == "SAME":
+            down, right = down - kernel_shape[0] // 2, right - kernel_shape[1] // 2
             pair = _shifted(x, down, right), _shifted(gradient, -down, -right)
-            products.append(tf.matmul(*(tf.reshape(part, (-1, part.shape[-1])) for part in pair), transpose_a=True))
+        else:
+            height, width = gradient.shape[1:3]
+            pair = x[:, down : down + height, right : right + width], gradient
+        products.append(tf.matmul(*(tf.reshape(part, (-1, part.shape[-1])) for part in pair), transpose_a=True))
     return tf.reshape(tf.stack(products), kernel_shape)
 
 
-def by_routine(x, gradient, kernel_shape: tuple[int, ...]):
+def by_routine(x, gradient, kernel_shape: tuple[int, ...], padding: str = "SAME"):
     """Return the same by TensorFlow's routine."""
     import tensorflow as tf
 
     return tf.raw_ops.Conv2DBackpropFilter(
-        input=x, filter_sizes=kernel_shape, out_backprop=gradient, strides=[1, 1, 1, 1], padding="SAME"
+        input=x, filter_sizes=kernel_shape, out_backprop=gradient, strides=[1, 1, 1, 1], padding=padding
     )
 
 
@@ -126,9 +132,10 @@ def _can_be_products(layer) -> bool:
         and layer.trainable
         and layer.compute_dtype == "bfloat16"
         and layer.data_format == "channels_last"
-        and (layer.strides, layer.dilation_rate, layer.groups, layer.padding) == ((1, 1), (1, 1), 1, "same")
-        and layer.kernel_size == (3, 3)
-        and layer.kernel.shape[2] * layer.kernel.shape[3] >= FEWEST_WEIGHTS
+        and (layer.strides, layer.dilation_rate, layer.groups) == ((1, 1), (1, 1), 1)
+        and layer.kernel_size in ((1, 1), (3, 3))
+        and layer.padding in ("same", "valid")
+        and layer.kernel.shape[2] * layer.kernel.shape[3] >= FEWEST_WEIGHTS[layer.padding]
     )
 
 
@@ -139,13 +146,15 @@ def _convolution(layer, inputs, kernel):
     if any(size is None or not 2 <= size <= LARGEST_MAP for size in inputs.shape[1:3]):
         return type(layer).convolution_op(layer, inputs, kernel)
 
+    padding = layer.padding.upper()
+
     @tf.custom_gradient
     def convolve(x, weights):
         def gradients(gradient):
-            of_input = tf.nn.conv2d_transpose(gradient, weights, tf.shape(x), 1, "SAME")
-            return of_input, by_products(x, gradient, tuple(weights.shape))
+            of_input = tf.nn.conv2d_transpose(gradient, weights, tf.shape(x), 1, padding)
+            return of_input, by_products(x, gradient, tuple(weights.shape), padding)
 
-        return tf.nn.conv2d(x, weights, 1, "SAME"), gradients
+        return tf.nn.conv2d(x, weights, 1, padding), gradients
 
     # Not `keras.ops.convert_to_tensor`: it leaves a variable as it is if that will be cast when it is read, and outside
     # a traced step such a function must not read variables.

@@ -1,5 +1,6 @@
 """Scores that say what they are worth: which part, how many images, which interval."""
 
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,6 +17,8 @@ from fer_utils.errors import UserError
 from fer_utils.labels import EMOTIONS
 
 CALIBRATION_BINS = 15
+# What PublicTest and PrivateTest are called where they are scored as one, beside each by itself.
+TOGETHER = "test parts together"
 # Cutting a model again for each part would let TensorFlow translate it again. Both halves share the model's weights.
 _cut_models = WeakKeyDictionary()
 
@@ -198,6 +201,51 @@ def score(labels: np.ndarray, probabilities: np.ndarray, split: str) -> dict:
         "ece": calibration_error(labels, probabilities),
         "confusion_matrix": matrix.tolist(),
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model is worth on each part.
+
+    Attributes:
+        scores: from `score`, by the part's name.
+        probabilities: float32 (n, 7), by the part's name.
+    """
+
+    scores: dict[str, dict]
+    probabilities: dict[str, np.ndarray]
+
+    def __str__(self) -> str:
+        return "\n".join(describe(score) for score in self.scores.values())
+
+
+def judge(model, parts: dict[str, tuple[np.ndarray, np.ndarray]], frozen_once: bool = False) -> Judged:
+    """Ask a model about every picture of every part, and score the answers; printed, the result is one line a part.
+
+    Args:
+        model: (n, 48, 48, 1) in 0..255 → (n, 7).
+        parts: (images uint8 (n, 48, 48), labels int64 (n,)) by name, as from `dataset.divide`.
+        frozen_once: as for `predict`.
+    """
+    found = {name: predict(model, images, frozen_once=frozen_once) for name, (images, _) in parts.items()}
+    return Judged({name: score(labels, found[name], name) for name, (_, labels) in parts.items()}, found)
+
+
+def judge_twice(model, parts: dict[str, tuple[np.ndarray, np.ndarray]], once: Judged) -> Judged:
+    """Ask a model about every picture's mirror image as well, and score the mean of both answers.
+
+    Args:
+        model: as for `judge`.
+        parts: as for `judge`.
+        once: from `judge`, with at least these parts.
+    """
+    from fer_utils.calibration import mirror_averaged
+
+    found = {
+        name: mirror_averaged(once.probabilities[name], predict(model, images[:, :, ::-1]))
+        for name, (images, _) in parts.items()
+    }
+    return Judged({name: score(labels, found[name], name) for name, (_, labels) in parts.items()}, found)
 
 
 def macro_f1_range(result: dict) -> tuple[float, float]:

@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_utils.errors import UserError
+from fer_utils.face_weights import load_faces
 from fer_utils.labels import EMOTIONS, IMAGE_SIZE
 
 INPUT_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 1)
 SECONDS_FOR_A_REPLY = 20
+FROM_FACES = (
+    "from the weights that ship with this project: the same network, trained before on FER-2013's Training part at 48 "
+    "pixels. What you see is transfer from other pictures of the same task, not from ImageNet."
+)
 
 # Keras's 0.99 needs hundreds of steps before the running statistics fit; a short run would be trained well
 # and still predict at random.
@@ -32,13 +37,25 @@ PREPROCESSING = {
 
 @dataclass(frozen=True)
 class BackboneWeights:
-    """Where a backbone's weights come from: `kind` is "imagenet", "file" or "random"; `message` says it in words."""
+    """Where a backbone's weights come from.
+
+    `kind` is "imagenet", "faces", "file" or "random"; `message` says it in words.
+    """
 
     kind: str
     message: str
 
 
-def custom_cnn(l2: float = 0.01, width: float = 1.0, dropout: float = 0.25, head_dropout: float = 0.5):
+# What keeps the custom CNN from learning by heart, as notebook 3 builds it.
+REGULARISATION = {"l2": 0.0001, "dropout": 0.1, "head_dropout": 0.3}
+
+
+def custom_cnn(
+    l2: float = REGULARISATION["l2"],
+    width: float = 1.0,
+    dropout: float = REGULARISATION["dropout"],
+    head_dropout: float = REGULARISATION["head_dropout"],
+):
     """Build notebook 03's network: three blocks of two convolutions, then two dense layers.
 
     Args:
@@ -177,52 +194,84 @@ def as_backbone_input(inputs, architecture: str, image_size: int):
     return layers.Rescaling(**PREPROCESSING[architecture], name="preprocess")(x)
 
 
-def load_backbone(architecture: str, image_size: int, weights: str = "imagenet"):
+def load_backbone(architecture: str, image_size: int, weights: str = "imagenet", dataset=None):
     """Build a `keras.applications` network without its top, with the weights asked for if they can be had.
 
     Args:
         architecture: "VGG16" or "ResNet50V2".
         image_size: height and width of its input, in pixels, at least 32.
-        weights: "imagenet" (downloaded once by Keras, then cached), the path of a weights file, or "random".
+        weights: "imagenet" (downloaded once by Keras, then cached), "faces" (those that ship with the project, see
+            `fer_utils.face_weights`), the path of a weights file, or "random".
+        dataset: the `FerDataset` that the network will learn from. The "faces" weights have seen FER-2013's Training
+            part, so they are for the embedded sample only.
 
     Returns:
-        (keras.Model, BackboneWeights). If "imagenet" cannot be downloaded, the model starts from random
-        weights, and the second value says so.
+        (keras.Model, BackboneWeights). If "imagenet" cannot be downloaded, the model starts from "faces" where those
+        are allowed and there, else from random weights; the second value says so. What a broken download left behind
+        is never loaded: Keras compares checksums, and downloads anew.
 
     Raises:
-        UserError: if a weights file does not exist or does not fit.
+        UserError: if a weights file does not exist or does not fit, or "faces" is asked for on other data than the
+            sample, or the files of "faces" are missing or damaged.
     """
     import keras
 
     build = getattr(keras.applications, architecture)
     shape = (image_size, image_size, 3)
-    if weights == "random":
-        return build(include_top=False, weights=None, input_shape=shape), BackboneWeights(
-            "random", f"{architecture} starts from random weights, as asked; its score is not a transfer result."
-        )
-    if weights != "imagenet":
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise UserError(f"no such weights file: {path}; use 'imagenet', 'random' or the path of a .weights.h5 file")
+    may_be_faces = dataset is None or dataset.is_sample
+
+    def started_from(kind, message):
         model = build(include_top=False, weights=None, input_shape=shape)
-        try:
-            model.load_weights(path)
-        except (ValueError, OSError, KeyError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{path} does not fit {architecture} without its top ({reason})") from error
-        return model, BackboneWeights("file", f"{architecture} starts from the weights in {path.name}.")
+        if kind == "faces":
+            load_faces(model, architecture)
+        return model, BackboneWeights(kind, message)
+
+    if weights == "random":
+        message = f"{architecture} starts from random weights, as asked; its score is not a transfer result."
+        return started_from("random", message)
+    if weights == "faces":
+        if not may_be_faces:
+            raise UserError(
+                'WEIGHTS = "faces" learned from FER-2013\'s Training part, the pictures of your validation part among '
+                "them, so nothing could be chosen or compared with them here: use 'imagenet', 'random' or a file"
+            )
+        return started_from("faces", f"{architecture} starts {FROM_FACES}")
+    if weights != "imagenet":
+        return _from_file(architecture, shape, weights)
     try:
         with _patience_for_downloads():
             model = build(include_top=False, weights="imagenet", input_shape=shape)
         return model, BackboneWeights("imagenet", f"{architecture} starts from its ImageNet weights.")
     # Keras raises a bare Exception for whatever the network did, so nothing narrower would catch it.
     except Exception:
-        return build(include_top=False, weights=None, input_shape=shape), BackboneWeights(
-            "random",
-            f"The ImageNet weights of {architecture} are not on this machine and could not be downloaded, so it starts "
-            "from random weights: its score is not a transfer result. Connect once and run this notebook again, "
-            "or set WEIGHTS to a weights file.",
+        missing = f"The ImageNet weights of {architecture} are not on this machine and could not be downloaded"
+    later = "For the ImageNet weights, connect once and run this notebook again, or set WEIGHTS to a file with them."
+    reason = "the weights that ship with this project have seen your validation part"
+    if may_be_faces:
+        try:
+            return started_from("faces", f"{missing}. So it starts {FROM_FACES} {later}")
+        except UserError as error:
+            reason = f"the weights that ship with this project cannot be had either ({error})"
+    missing += f", and {reason}. So it starts from random weights: its score is not a transfer result."
+    return started_from("random", f"{missing} {later}")
+
+
+def _from_file(architecture: str, shape: tuple[int, int, int], weights: str):
+    """Build a network with the weights of a file, as `load_backbone` does."""
+    import keras
+
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"no such weights file: {path}; use 'imagenet', 'faces', 'random' or the path of a .weights.h5 file"
         )
+    model = getattr(keras.applications, architecture)(include_top=False, weights=None, input_shape=shape)
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} does not fit {architecture} without its top ({reason})") from error
+    return model, BackboneWeights("file", f"{architecture} starts from the weights in {path.name}.")
 
 
 @contextlib.contextmanager

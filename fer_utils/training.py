@@ -22,7 +22,7 @@ from fer_utils.precision import choose_precision, why_precision
 
 __all__ = [
     "TrainedRun", "as_input", "checksum", "choose_precision", "cosine_rate", "describe_layers", "environment", "forget",
-    "join_stages", "optimizer", "train", "why_precision",
+    "join_stages", "optimizer", "prepare", "train", "two_stages", "why_precision",
 ]  # fmt: skip
 
 
@@ -82,6 +82,7 @@ def train(
     settings: dict | None = None,
     frozen_once: bool = False,
     trained_later: list = (),
+    after: TrainedRun | None = None,
 ) -> TrainedRun:
     """Fit a compiled model and keep the weights that were best on the validation part.
 
@@ -116,6 +117,7 @@ def train(
             on what they answer (see `fer_utils.features`). What is learned, kept and given back is the whole model.
         trained_later: with `frozen_once`, layers of the backbone that a later stage will train as well. What the layers
             before them answer is then kept too, so that the later stage need not compute it.
+        after: the earlier stage that this one goes on from; another earlier stage makes it another training.
 
     Raises:
         UserError: if `epochs` is below 1, if the loss is no longer a finite number (what was saved before is kept), or
@@ -137,6 +139,10 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if rate_patience is not None:
         settings = {**(settings or {}), "rate_patience": rate_patience}
+    if after is not None:
+        earlier = (after.folder / "settings.json").read_text(encoding="utf-8")
+        before = {"identity": hashlib.sha256(earlier.encode()).hexdigest()[:16], "epochs": after.epochs}
+        settings = {**(settings or {}), "after": before}
     identity = _identity(model, training, validation, batch_size, seed, class_weight, settings)
     best = folder / ("tail.keras" if whole else "model.keras")
     history = _resume(folder, identity, best.name)
@@ -170,6 +176,76 @@ def train(
     return TrainedRun(_best_model(best, tail, whole, keeper.best_weights), _read_history(folder), folder)
 
 
+def prepare(seed: int) -> None:
+    """Begin a lesson: start every random number at `seed`, choose the number format, and say which.
+
+    The format is mixed_bfloat16 where this machine is faster with it; `$FER_PRECISION` asks for another.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    choose_precision(os.environ.get("FER_PRECISION", "auto"))
+    print(why_precision())
+
+
+def two_stages(
+    model,
+    last_layers: Iterable[str],
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    *,
+    name: str,
+    output_dir: str | Path,
+    epochs: tuple[int, int],
+    learning_rates: tuple[float, float],
+    batch_size: int = 64,
+    seed: int = 0,
+) -> tuple[TrainedRun, TrainedRun]:
+    """Train a head on a frozen backbone, then the head and the backbone's last layers: what notebook 5 does by hand.
+
+    What frozen layers answer is computed once (see `train`, `frozen_once`).
+
+    Args:
+        model: an uncompiled keras.Model of the series with one model in it, the backbone.
+        last_layers: names of the layers of the backbone that the second stage trains too.
+        training, validation, output_dir, batch_size, seed: as for `train`.
+        name: the folder of the second stage; the first one's is followed by "_head".
+        epochs: of both stages.
+        learning_rates: Adam's, of both stages.
+
+    Returns:
+        The run of each stage; `join_stages` makes one of them.
+    """
+    import keras
+
+    def compiled(model, rate):
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def backbone_of(model):
+        return next(layer for layer in model.layers if isinstance(layer, keras.Model))
+
+    last_layers = set(last_layers)
+    shared = {"output_dir": output_dir, "batch_size": batch_size, "seed": seed, "frozen_once": True}
+    backbone = backbone_of(model)
+    backbone.trainable = False
+    later = [layer for layer in backbone.layers if layer.name in last_layers]
+    head = train(
+        compiled(model, learning_rates[0]), training, validation, name=f"{name}_head", epochs=epochs[0],
+        trained_later=later, **shared,
+    )  # fmt: skip
+    # Read anew: the run keeps the model of its best epoch, and the second stage changes what it is given.
+    model = keras.models.load_model(head.folder / "model.keras", compile=False)
+    backbone = backbone_of(model)
+    backbone.trainable = True
+    for layer in backbone.layers:
+        layer.trainable = layer.name in last_layers
+    tail = train(
+        compiled(model, learning_rates[1]), training, validation, name=name, epochs=epochs[1], after=head, **shared
+    )
+    return head, tail
+
+
 OPTIMIZERS = ("adam", "muon")
 
 
@@ -189,7 +265,7 @@ def optimizer(name: str, learning_rate, weight_decay: float = 0.0):
     from fer_utils.muon import ConvolutionMuon
 
     if name not in OPTIMIZERS:
-        raise UserError(f"OPTIMIZER is {' or '.join(map(repr, OPTIMIZERS))}, not {name!r}")
+        raise UserError(f"the optimizer is {' or '.join(map(repr, OPTIMIZERS))}, not {name!r}")
     made = {"adam": keras.optimizers.Adam, "muon": ConvolutionMuon}[name]
     return made(learning_rate, weight_decay=weight_decay or None)
 
@@ -204,7 +280,7 @@ def loss(label_smoothing: float = 0.0):
         UserError: if it is not a share below 1.
     """
     if not 0 <= label_smoothing < 1:
-        raise UserError(f"LABEL_SMOOTHING is a share from 0 to below 1, not {label_smoothing}")
+        raise UserError(f"label smoothing is a share from 0 to below 1, not {label_smoothing}")
     if not label_smoothing:
         return "sparse_categorical_crossentropy"
     from fer_utils.smoothing import SmoothedCrossentropy
@@ -278,11 +354,13 @@ def _best_model(best: Path, tail, whole, weights: list | None = None):
         return model
     # The layers are shared: what the tail is given, the whole model has. Its weights alone are read in a quarter of the
     # time that it takes to build it anew.
+    bare = keras.Model(tail.inputs, tail.outputs, name=tail.name)
     if weights:
-        tail.set_weights(weights)
+        bare.set_weights(weights)
     else:
-        tail.load_weights(best)
-    _save_model(keras.Model(tail.inputs, tail.outputs, name=tail.name), best)
+        # Into the bare one: Keras would warn that there is no state for the tail's optimizer.
+        bare.load_weights(best)
+    _save_model(bare, best)
     path = best.with_name("model.keras")
     # The same layers without the optimizer, which has never seen the frozen ones and would be missed when loading.
     _save_model(keras.Model(whole.inputs, whole.outputs, name=whole.name), path)

@@ -24,11 +24,11 @@ def used(monkeypatch):
     """Let narrow convolutions count as wide ones, on every machine; the shapes for which products were made."""
     shapes = []
 
-    def noted(x, gradient, kernel_shape):
+    def noted(x, gradient, kernel_shape, padding):
         shapes.append(kernel_shape)
-        return by_products(x, gradient, kernel_shape)
+        return by_products(x, gradient, kernel_shape, padding)
 
-    monkeypatch.setattr(convolution_gradient, "FEWEST_WEIGHTS", 1)
+    monkeypatch.setattr(convolution_gradient, "FEWEST_WEIGHTS", {"same": 1, "valid": 1})
     monkeypatch.setattr(convolution_gradient, "speedup", lambda: 9.0)
     monkeypatch.setattr(convolution_gradient, "by_products", noted)
     return shapes
@@ -56,8 +56,18 @@ def test_the_gradient_is_that_of_the_routine(kernel, size):
     np.testing.assert_allclose(by_products(x, gradient, shape), by_routine(x, gradient, shape), atol=1e-4)
 
 
-def test_a_network_learns_the_same(used):
-    ours, keras_own = network(), network()
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 3), (1, 1)])
+def test_the_gradient_is_that_of_the_routine_without_padding(kernel):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(3, 7, 6, 2)).astype(np.float32)
+    gradient = generator.normal(size=(3, 8 - kernel[0], 7 - kernel[1], 5)).astype(np.float32)
+    arguments = x, gradient, (*kernel, 2, 5), "VALID"
+    np.testing.assert_allclose(by_products(*arguments), by_routine(*arguments), atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_network_learns_the_same(used, padding):
+    ours, keras_own = network(padding=padding), network(padding=padding)
     before = ours.get_weights()
     with faster_convolution_gradient(ours):
         ours.fit(IMAGES, LABELS, epochs=3, batch_size=6, shuffle=False, verbose=0)
@@ -98,8 +108,7 @@ class Other(layers.Conv2D):
         {"convolution": Other},
         {"strides": 2},
         {"dilation_rate": 2},
-        {"padding": "valid"},
-        {"kernel_size": 1},
+        {"kernel_size": 5},
         {"trainable": False},
     ],
 )
@@ -108,7 +117,8 @@ def test_what_the_products_are_not_for_stays_as_it_was(used, settings):
     size = settings.pop("kernel_size", None)
     model = network(**settings)
     if size:
-        model = keras.Sequential([keras.Input((5, 4, 3)), layers.Conv2D(4, size, dtype="mixed_bfloat16", name="first")])
+        first = layers.Conv2D(4, size, padding="same", dtype="mixed_bfloat16", name="first")
+        model = keras.Sequential([keras.Input((5, 4, 3)), first])
     assert model.get_layer("first") not in use_products(model)
 
 
@@ -121,7 +131,7 @@ def test_a_large_map_is_left_to_the_routine(used, size):
 
 
 def test_narrow_kernels_are_left_to_the_routine(used, monkeypatch):
-    monkeypatch.setattr(convolution_gradient, "FEWEST_WEIGHTS", 4 * 6)
+    monkeypatch.setattr(convolution_gradient, "FEWEST_WEIGHTS", {"same": 4 * 6})
     model = network()
     assert use_products(model) == [model.get_layer("second")]
 

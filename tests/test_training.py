@@ -470,6 +470,67 @@ def test_stages_are_joined_and_the_better_one_kept(tiny_data, tiny_model, tmp_pa
         assert accuracy == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.fixture
+def tiny_transfer():
+    """A function that builds an uncompiled network with a backbone of two convolutions in it."""
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+
+    def build():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((48, 48, 1))
+        x = keras.layers.Conv2D(4, 3, strides=6, name="early")(inputs)
+        backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="late")(x), name="backbone")
+        inputs = keras.Input((48, 48, 1))
+        x = keras.layers.Flatten()(backbone(keras.layers.Rescaling(1 / 255)(inputs)))
+        return keras.Model(inputs, keras.layers.Dense(7, activation="softmax", dtype="float32")(x))
+
+    return build
+
+
+def test_two_stages_train_the_head_then_the_last_layers_too(tiny_data, tiny_transfer, tmp_path, capsys):
+    images, labels = tiny_data
+    parts = (images[:105], labels[:105]), (images[105:], labels[105:])
+
+    def both(epochs):
+        model = tiny_transfer()
+        start = {layer.name: layer.get_weights()[0] for layer in model.get_layer("backbone").layers[1:]}
+        runs = training.two_stages(
+            model, ["late"], *parts, name="net", output_dir=tmp_path, epochs=epochs, learning_rates=(0.01, 0.01)
+        )
+        kept = [run.model.get_layer("backbone") for run in runs]
+        same = {
+            name: [np.array_equal(kernel, backbone.get_layer(name).get_weights()[0]) for backbone in kept]
+            for name, kernel in start.items()
+        }
+        return runs, same
+
+    (head, tail), same = both((3, 2))
+    assert same == {"early": [True, True], "late": [True, False]}
+    assert (head.folder.name, tail.folder.name) == ("net_head", "net")
+    assert (len(head.history), len(tail.history)) == (3, 2)
+    capsys.readouterr()
+    both((3, 2))
+    assert capsys.readouterr().out.count("loaded instead of trained again") == 2
+    # A second stage after a longer first one is another training.
+    both((4, 2))
+    assert "net: an earlier training with other settings or data is discarded." in capsys.readouterr().out
+
+
+def test_prepare_starts_the_random_numbers_and_says_the_format(monkeypatch, capsys):
+    import keras
+
+    monkeypatch.setenv("FER_PRECISION", "float32")
+    drawn = []
+    for _ in range(2):
+        training.prepare(3)
+        drawn.append(np.random.random())
+    assert drawn[0] == drawn[1]
+    assert keras.config.dtype_policy().name == "float32"
+    assert "float32: as asked" in capsys.readouterr().out
+
+
 def test_environment_names_versions_and_backend():
     found = training.environment()
     assert found["versions"]["keras"] and found["versions"][found["backend"]]

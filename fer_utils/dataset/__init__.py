@@ -10,11 +10,12 @@ from fer_utils.dataset.find import find_source
 from fer_utils.dataset.load import load_dataset
 from fer_utils.dataset.read import iterate_files
 from fer_utils.dataset.records import FerDataset, SkippedFile
-from fer_utils.dataset.split import duplicate_groups, split_validation, subsample
+from fer_utils.dataset.split import divide, duplicate_groups, split_validation, subsample
 
 __all__ = [
     "FerDataset",
     "SkippedFile",
+    "divide",
     "download",
     "duplicate_groups",
     "find_source",

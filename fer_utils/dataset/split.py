@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import train_test_split
 
+from fer_utils.dataset.records import FerDataset
 from fer_utils.errors import UserError
 
 
@@ -79,6 +80,31 @@ def split_validation(
         raise UserError(f"too few different images to split by class ({error}): use more data") from error
     in_validation = np.isin(groups, held_out)
     return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
+
+
+def divide(
+    dataset: FerDataset, seed: int = 0, training_images: int = 0, validation_split: float = 0.2
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Divide a dataset into all that a lesson needs: a part to learn from, one to choose by, and those to judge with.
+
+    Args:
+        dataset: from `load_dataset`.
+        seed: of the split and of the choice of pictures.
+        training_images: learn from so many pictures only, the classes in proportion; 0 for all.
+        validation_split: share of `Training` that is held out, between 0 and 1.
+
+    Returns:
+        (images uint8 (n, 48, 48), labels int64 (n,)) by the part's name: "training", "validation", and the official
+        test parts that this copy of the data has.
+
+    Raises:
+        UserError: as from `split_validation`, `subsample` and `FerDataset.test_parts`.
+    """
+    images, labels = dataset.subset("Training")
+    fit, held_out = split_validation(images, labels, validation_split, seed)
+    fit = fit[subsample(labels[fit], training_images, seed)]
+    parts = {"training": (images[fit], labels[fit]), "validation": (images[held_out], labels[held_out])}
+    return parts | dataset.test_parts()
 
 
 def _with_identical(groups: np.ndarray | None, images: np.ndarray) -> np.ndarray:

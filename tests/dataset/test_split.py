@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import picture
 
-from fer_utils.dataset import duplicate_groups, load_dataset, split_validation, subsample
+from fer_utils.dataset import divide, duplicate_groups, load_dataset, split_validation, subsample
 from fer_utils.dataset.split import linked_groups
 from fer_utils.errors import UserError
 
@@ -113,3 +113,15 @@ def test_no_leak_in_fer2013(fer2013):
     assert not {image.tobytes() for image in images[train]} & {image.tobytes() for image in images[validation]}
     share = np.bincount(labels[validation]) / np.bincount(labels)
     assert np.all(np.abs(share - 0.2) < 0.02)
+
+
+def test_divide_gives_a_lesson_all_its_parts():
+    dataset = load_dataset("sample", progress=False)
+    parts = divide(dataset, seed=1)
+    assert list(parts) == ["training", "validation", "PublicTest", "PrivateTest"]
+    images, labels = dataset.subset("Training")
+    fit, held_out = split_validation(images, labels, 0.2, seed=1)
+    np.testing.assert_array_equal(parts["training"][0], images[fit])
+    np.testing.assert_array_equal(parts["validation"][1], labels[held_out])
+    np.testing.assert_array_equal(parts["PublicTest"][1], dataset.subset("PublicTest")[1])
+    assert len(divide(dataset, 1, training_images=300)["training"][1]) == 300

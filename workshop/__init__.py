@@ -1,0 +1,1 @@
+"""How the sample's faces, the shipped model and the shipped backbones were made. Run from a checkout."""
