@@ -5,16 +5,18 @@ import json
 import numpy as np
 import pytest
 
+from fer_utils.compact.shipped import assets
 from fer_utils.dataset import load_dataset
 from fer_utils.errors import UserError
 from fer_utils.evaluation import predict
-from fer_utils.face_weights import about_faces, load_faces
+from fer_utils.face_weights import about_faces, load_faces, weights_file
 from fer_utils.labels import EMOTIONS
+from fer_utils.paths import project_root
 from fer_utils.quiet import load_keras
 
 keras = load_keras()
 
-from workshop.backbones import networks, train  # noqa: E402
+from workshop.backbones import card, networks, train  # noqa: E402
 from workshop.backbones.finish import as_classifier, finish, write_faces  # noqa: E402
 
 
@@ -117,3 +119,20 @@ def test_a_run_goes_on_is_recorded_and_leaves_the_weights(narrow, tmp_path, monk
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(UserError, match="no weights of VGG16 ship"):
         about_faces("VGG16", tmp_path)
+
+
+@pytest.mark.parametrize("architecture", card.MODELS)
+def test_what_ships_is_as_good_as_what_was_trained(architecture):
+    scores = card.trained_record(card.MODELS[architecture])["scores"]
+    packed = about_faces(architecture)["scores"]["PublicTest"]
+    assert packed["n"] == scores["PublicTest"]["n"] == 3589
+    assert packed["accuracy"] >= scores["PublicTest"]["accuracy"] - 0.01
+
+
+def test_what_ships_is_small():
+    assert sum((assets() / weights_file(name)).stat().st_size for name in card.MODELS) < 30e6
+
+
+def test_the_card_shows_the_figures_as_they_are_now():
+    page = (project_root() / "docs" / "backbones.md").read_text(encoding="utf-8")
+    assert card.figures() in page, "run 'python -m workshop.backbones card'"

@@ -20,6 +20,7 @@ def train(
     data: Annotated[str, typer.Option(help="FER-2013, in any of its forms.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on there.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over what is learned from.")] = 12,
+    window: Annotated[int, typer.Option(help="Pixels of a face that are shown until the steps shrink.")] = 40,
     learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Weights, order, changes and the division.")] = 0,
 ):
@@ -31,7 +32,7 @@ def train(
     from workshop.backbones.train import Plan, Run
 
     images, labels = load_dataset(data).subset("Training")
-    plan = Plan(architecture=architecture, seed=seed, learning_rate=learning_rate)
+    plan = Plan(architecture=architecture, seed=seed, learning_rate=learning_rate, window=window)
     per_epoch = int(len(images) * (1 - plan.validation_split)) // plan.batch_size
     plan.steps, plan.warmup = epochs * per_epoch, per_epoch
     run = Run(out, images, labels, plan)
@@ -57,6 +58,14 @@ def finish(
     dataset = load_dataset(data)
     plan = Plan(**json.loads((run / "plan.json").read_text(encoding="utf-8")))
     print("\n".join(finish(Run(run, *dataset.subset("Training"), plan), dataset, out)))
+
+
+@app.command()
+def card():
+    """Write the figures of docs/backbones.md anew, from the records and the files that ship."""
+    from workshop.backbones.card import write_card
+
+    print("docs/backbones.md", "changed" if write_card() else "is as it was")
 
 
 if __name__ == "__main__":
