@@ -16,7 +16,7 @@ help:  ## show this list
 	@echo "make venv        create .venv with everything in it"
 	@echo "make notebooks   run the six notebooks on the embedded sample; open runs/sample/index.html"
 	@echo "                 DATA=archive.zip runs them on FER-2013 (profile quick); PROFILE=full for the original settings"
-	@echo "make test        unit tests, then the committed notebooks cell by cell; FER_DATA=archive.zip adds the real data"
+	@echo "make test        unit tests, then the committed notebooks and the appendix, cell by cell; FER_DATA=archive.zip adds the real data"
 	@echo "make lab         open JupyterLab in notebooks/"
 	@echo "make app         open the emotion detector as a page of its own"
 	@echo "make bench       measure side by side what the project claims to be fast"

@@ -16,13 +16,17 @@ from fer_utils.runner import run_notebooks
 
 HEAD = """# Does the sample show what the lessons teach?
 
-Made by `python -m benchmarks.lessons`; do not edit. Notebooks 3 to 6 on the embedded sample with the settings of the profile
-`sample`, seeds {seeds}. Accuracies with their 95 % intervals; both test parts together, n = {n}. These are no FER-2013 figures.
+Made by `python -m benchmarks.lessons`; do not edit. Notebooks 3 to 6 on the embedded sample with the settings of the
+profile `sample`, seeds {seeds}. Accuracies, in brackets the 95 % interval; both test parts together, n = {n}. These are
+no FER-2013 figures.
 
 """
 TITLES = {
-    "custom_cnn": "custom CNN", "custom_cnn_augmented": "with augmentation", "vgg16": "VGG16", "resnet50v2": "ResNet50V2",
-}  # fmt: skip
+    "custom_cnn": "custom CNN",
+    "custom_cnn_augmented": "with augmentation",
+    "vgg16": "VGG16",
+    "resnet50v2": "ResNet50V2",
+}
 
 
 def measure(seed: int, out: Path) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def eraser(share: float, seed: int | None = None):
     from keras import layers
 
     if not 0 <= share <= 1:
-        raise UserError(f"ERASED is the share of the pictures that lose a rectangle, from 0 to 1, not {share}")
+        raise UserError(f"the share of the pictures that lose a rectangle is from 0 to 1, not {share}")
     # The layer draws the probability itself between two bounds; equal ones fix it.
     return layers.RandomErasing((share, share), seed=seed, dtype="float32", name="erasing")
 

@@ -9,6 +9,7 @@ perceptron of two small layers show in seconds what a ResNet shows in hours.
 """
 
 import inspect
+import textwrap
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -308,9 +309,10 @@ def in_words(bench: Workbench, name: str) -> str:
     """Return what a protocol does, reports and is worth, in five lines; it is carried out if it was not yet."""
     text = readable(pd.DataFrame([summarise(bench, examine(bench, name))])).iloc[0]
     line = f"\n  wrong line     {text['wrong line']}" if text["wrong line"] else ""
+    does = textwrap.fill(f"{name}: {PROTOCOLS[name].__doc__}", 96, subsequent_indent="  ")
     return (
-        f"{name}: {PROTOCOLS[name].__doc__}{line}\n  it reports     {text['it reports']}\n"
-        f"  honest         {text['honest, same head']}, the same head\n"
+        f"{does}{line}\n  it reports     {text['it reports']}\n"
+        f"  honest         {text['honestly worth']}, this head on unseen pictures\n"
         f"  already known  {text['already known']} of the examined pictures"
     )
 
@@ -377,7 +379,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "it reports": cell(table["reported"], table["low"], table["high"], table["n"]),
-            "honest, same head": cell(table["honest"], table["honest low"], table["honest high"], table["honest n"]),
+            "honestly worth": cell(table["honest"], table["honest low"], table["honest high"], table["honest n"]),
             "already known": [f"{share:.0%}" for share in table["known"]],
             "wrong line": table["wrong line"].to_numpy(),
         },

@@ -29,6 +29,9 @@ app.add_typer(results_app, name="results")
 
 # Profiles that take from half an hour to days: worth it for the real pictures only.
 NEEDS_FER2013 = ("quick", "full")
+Only = Annotated[
+    list[str] | None, typer.Option(help="Only notebooks that begin so: 03, or A1 of the appendix. Repeatable.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")]
 
@@ -36,7 +39,7 @@ Split = Annotated[str, typer.Option(help="Training, PublicTest or PrivateTest.")
 @app.command()
 def run(
     profile: Annotated[str, typer.Option(help="A file in notebooks/profiles: sample, quick or full.")] = "sample",
-    only: Annotated[list[str] | None, typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    only: Only = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to.  [default: runs/PROFILE]")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE that wins over the profile. Repeatable.")
@@ -46,7 +49,7 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at the same time; each takes up to 2.5 GiB.")] = 1,
 ) -> None:
-    """Execute the notebooks and leave notebooks, HTML, metrics and one index.html.
+    """Execute the six notebooks of the series and leave notebooks, HTML, metrics and one index.html.
 
     Stops at the first error and shows notebook, cell and traceback. Training that was interrupted goes on
     after its last finished epoch when the same command is given again.
@@ -82,9 +85,9 @@ def _check_data(profile: str, wanted) -> None:
 
 @app.command()
 def refresh(
-    only: Annotated[list[str] | None, typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    only: Only = None,
 ) -> None:
-    """Execute the notebooks in place, for whoever changed them: outputs are renewed and tidied."""
+    """Execute the notebooks and the appendix in place, for whoever changed them: outputs are renewed and tidied."""
     from fer_utils.runner import refresh_notebooks
 
     refresh_notebooks(only)
@@ -92,7 +95,7 @@ def refresh(
 
 @app.command()
 def handout(
-    only: Annotated[list[str] | None, typer.Option(help="Only notebooks that begin so: 03. Repeatable.")] = None,
+    only: Only = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; no file is ever overwritten.")] = Path("handout"),
 ) -> None:
     """Copy the notebooks without their results, for a class that predicts first."""
@@ -278,11 +281,12 @@ def results_keep(
     ] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a record of the same name.")] = False,
 ) -> None:
-    """Keep a run on FER-2013 in results/ and renew the README's table and the model card."""
-    from fer_utils.recorded import keep, write_model_card, write_readme
+    """Keep a run on FER-2013 in results/ and renew the tables of README.md and results/README.md and the model card."""
+    from fer_utils.recorded import keep, write_all_runs, write_model_card, write_readme
 
     typer.echo(f"Kept as {keep(run, model, command, hardware, replace=replace).name}.")
     write_readme()
+    write_all_runs()
     write_model_card()
 
 

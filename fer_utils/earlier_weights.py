@@ -31,16 +31,16 @@ def begin_with(path: str | Path, *models, output_dir: str | Path) -> dict:
     path = Path(path).expanduser()
     if path.resolve().is_relative_to(Path(output_dir).resolve()):
         raise UserError(
-            f"START_FROM: {path} may be overwritten by this training; copy its folder to another place first, or keep "
-            "this training elsewhere with 'fer run --out'"
+            f"{path} may be overwritten by this training; copy its folder to another place first, or keep this "
+            "training in another one"
         )
     weights = load_model(path).get_weights()
     for model in models:
         wanted, found = [weight.shape for weight in model.get_weights()], [weight.shape for weight in weights]
         if wanted != found:
             raise UserError(
-                f"START_FROM: the weights in {path} do not fit this network; it must be the same one, with the same "
-                "WIDTH, and without augmentation in front, as every run's model.keras is"
+                f"the weights in {path} do not fit this network; it must be the same one, with the same width, and "
+                "without augmentation in front, as every run's model.keras is"
             )
         model.set_weights(weights)
     history = path.with_name("history.json")

@@ -5,7 +5,7 @@ from pathlib import Path
 from fer_utils.errors import UserError
 from fer_utils.notebook_files import nbformat
 from fer_utils.paths import shown
-from fer_utils.profiles import find_notebooks
+from fer_utils.profiles import find_notebooks, notebook_folder
 
 
 def write_handout(folder: str | Path, only: list[str] | None = None) -> list[Path]:
@@ -13,7 +13,8 @@ def write_handout(folder: str | Path, only: list[str] | None = None) -> list[Pat
 
     Args:
         folder: where to; created if missing. Beside `notebooks/` the copies find everything that they look for.
-        only: notebooks whose names begin with one of these ("03"); None for all.
+        only: notebooks whose names begin with one of these ("03"); None for all, with the appendix in a folder of its
+            own, so that the notebooks' links to each other hold.
 
     Returns:
         The files written.
@@ -23,13 +24,13 @@ def write_handout(folder: str | Path, only: list[str] | None = None) -> list[Pat
     """
     from nbconvert.preprocessors import ClearOutputPreprocessor
 
-    sources = find_notebooks(only)
-    targets = [Path(folder) / source.name for source in sources]
+    sources = find_notebooks(only, appendix=True)
+    targets = [Path(folder) / source.relative_to(notebook_folder()) for source in sources]
     for target in targets:
         if target.exists():
             raise UserError(f"{shown(target)} exists, and may hold somebody's work: choose another folder with --out")
-    Path(folder).mkdir(parents=True, exist_ok=True)
     for source, target in zip(sources, targets, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
         notebook, _ = ClearOutputPreprocessor().preprocess(nbformat.read(source, as_version=4), {})
         nbformat.write(notebook, target)
     return targets

@@ -169,9 +169,6 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_
             )
             ax.set(xlabel="epoch", ylabel=measure)
             ax.xaxis.get_major_locator().set_params(integer=True)
-    # A training that went wrong may have no finite loss to show.
-    if np.isfinite(axes[0].dataLim.y1):
-        axes[0].set_ylim(0, 1.06 * axes[0].dataLim.y1)
     if second_stage is not None:
         for ax in axes:
             ax.axvline(second_stage - 0.5, linestyle=":", color="#555555", lw=1)
@@ -181,6 +178,24 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_
     sns.despine(figure)
     if title:
         figure.suptitle(title, fontsize=11)
+    return _finish(figure)
+
+
+def step_sizes(rate, epochs: int, steps: int) -> Figure:
+    """Draw how large a step is, against the epoch.
+
+    Args:
+        rate: a function from the number of the step to its size, such as a schedule of Keras.
+        epochs: in all.
+        steps: in an epoch.
+    """
+    figure, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
+    # Enough to look smooth; a long training has tens of thousands.
+    at = np.unique(np.linspace(0, epochs * steps, 201).astype(int))
+    ax.plot(at / steps, [float(rate(step)) for step in at])
+    ax.set(xlabel="epoch", ylabel="step size", ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    sns.despine(figure)
     return _finish(figure)
 
 
@@ -256,8 +271,10 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
         tables: from `calibration.reliability`, by title.
     """
     figure, axes = plt.subplots(
-        1, len(tables), figsize=(4.4 * len(tables), 4), layout="constrained", sharey=True, squeeze=False
+        1, len(tables), figsize=(4.6 * len(tables), 4), layout="constrained", sharey=True, squeeze=False
     )
+    # Or the 100 % of one panel would run into the 0 % of the next.
+    figure.get_layout_engine().set(wspace=0.1)
     for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
         width = table["high"] - table["low"]
         for few, (colour, _) in enumerate(BARS):

@@ -24,18 +24,31 @@ def notebook_folder() -> Path:
     return root / "notebooks"
 
 
-def find_notebooks(only: list[str] | None = None) -> list[Path]:
-    """Return the series' notebooks in order, or those whose names begin with one of `only` ("03").
+def find_notebooks(only: list[str] | None = None, appendix: bool = False) -> list[Path]:
+    """Return the series' notebooks in order, or those whose names begin with one of `only`.
+
+    Args:
+        only: such as "03", "A1" for one of the appendix, or "A" for all of it.
+        appendix: without `only`, whether the appendix follows the series.
 
     Raises:
         UserError: if an entry of `only` matches nothing.
     """
-    notebooks = sorted(notebook_folder().glob("[0-9][0-9]_*.ipynb"))
-    for wanted in only or ():
-        if not any(path.stem.startswith(wanted) for path in notebooks):
-            names = ", ".join(path.stem for path in notebooks)
+    folder = notebook_folder()
+    notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    further = sorted((folder / "appendix").glob("A[0-9]_*.ipynb"))
+    if not only:
+        return notebooks + further if appendix else notebooks
+    for wanted in only:
+        if not any(path.stem.startswith(wanted) for path in notebooks + further):
+            names = ", ".join(path.stem for path in notebooks + further)
             raise UserError(f"no notebook begins with '{wanted}': choose from {names}")
-    return [path for path in notebooks if not only or any(path.stem.startswith(wanted) for wanted in only)]
+    return [path for path in notebooks + further if any(path.stem.startswith(wanted) for wanted in only)]
+
+
+def is_appendix(stem: str) -> bool:
+    """Say whether a notebook of this name belongs to the appendix and not to the series."""
+    return not stem[:1].isdigit()
 
 
 def profile_names() -> list[str]:
@@ -108,7 +121,7 @@ def check_profile(profile: dict[str, dict], overrides: dict, notebooks: list[Pat
     Raises:
         UserError: naming the first thing that does not fit.
     """
-    every = find_notebooks()
+    every = find_notebooks(appendix=True)
     stems = {path.stem for path in every}
     for section in profile:
         if section != COMMON and section not in stems:

@@ -1,4 +1,4 @@
-"""The runs on FER-2013 that are kept in `results/`, and the README's table that is made from them."""
+"""The runs on FER-2013 that are kept in `results/`, and the tables that are made from them."""
 
 import json
 import platform
@@ -106,8 +106,9 @@ def keep(
         "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
         width of a network with fewer filters, over how many epochs its augmentation grew, how strong it was if not
         as the original's, how many pictures lost a rectangle, the optimizer if it was not Adam, by how much labels
-        were smoothed, "_second" if it began with the weights of an earlier training, and "_all" if it held nothing
-        out. An ensemble has the seeds of all its members.
+        were smoothed, "_cosine" if its step size fell along one, "_taught" if the model that ships taught it,
+        "_second" if it began with the weights of an earlier training, and "_all" if it held nothing out. An
+        ensemble has the seeds of all its members.
 
     Raises:
         UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
@@ -137,6 +138,8 @@ def keep(
     suffix += f"_erased{erased:g}" if erased else ""
     suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
     suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
+    suffix += "_cosine" if record["settings"].get("schedule") == "cosine" else ""
+    suffix += "_taught" if taught_by_shipped(record) else ""
     suffix += "_second" if began_with(record) else ""
     suffix += "_all" if trained_on_all(record) else ""
     seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
@@ -187,6 +190,11 @@ def trained_whole(record: dict) -> bool:
     return not record["settings"].get("frozen", True)
 
 
+def taught_by_shipped(record: dict) -> bool:
+    """Return whether the answers of the model that ships were among the targets."""
+    return record["settings"].get("teacher") == "shipped"
+
+
 def trained_on_all(record: dict) -> bool:
     """Return whether a run of the compact model learned from all of Training, so that it has no validation score."""
     return record["model"] == "compact" and record["settings"].get("validation_split") == 0
@@ -221,6 +229,101 @@ def reference(model: str, records: list[dict] | None = None, width: float = 1) -
         return start, apart, -record["scores"]["validation"]["accuracy"], record["settings"]["seed"]
 
     return min(mine, key=worth, default=None)
+
+
+# What a run has more for having been trained with augmentation.
+AUGMENTATION = ("strength", "gentle_epochs", "erased")
+
+
+def augmentation_pair(width: float = 1, records: list[dict] | None = None) -> dict[str, dict] | None:
+    """Return two recorded trainings of the custom CNN that differ in nothing but the augmentation; None if none are.
+
+    Of several pairs it is the one whose share of the filters is nearest to `width`, then the one of the most epochs.
+
+    Args:
+        width: share of the filters.
+        records: to look in; by default those in results/.
+
+    Returns:
+        The record of each by "without" and "with".
+    """
+    records = load_recorded() if records is None else records
+
+    def shared(record: dict) -> tuple:
+        settings = {key: value for key, value in record["settings"].items() if key not in AUGMENTATION}
+        return settings, record["data"]["fingerprint"], record["epochs"]
+
+    pairs = [
+        {"without": plain, "with": augmented}
+        for plain in records if plain["model"] == "custom_cnn"
+        for augmented in records if augmented["model"] == "custom_cnn_augmented" and shared(plain) == shared(augmented)
+    ]  # fmt: skip
+    return min(pairs, key=lambda pair: (abs(_width(pair["with"]) - width), -pair["with"]["epochs"]), default=None)
+
+
+def frozen(model: str, records: list[dict] | None = None) -> dict | None:
+    """Return the recorded run of a backbone of which only the last layers were trained; None if there is none.
+
+    Args:
+        model: "vgg16" or "resnet50v2".
+        records: to look in; by default those in results/.
+    """
+    records = load_recorded() if records is None else records
+    return reference(model, [record for record in records if not trained_whole(record)])
+
+
+def runs_of(model: str, records: list[dict] | None = None) -> list[dict]:
+    """Return the recorded runs of a model, each under a title that says what sets it apart from the others.
+
+    Args:
+        model: a key of `SERIES`.
+        records: to look in; by default those in results/.
+    """
+    records = load_recorded() if records is None else records
+    mine = [record for record in records if record["model"] == model]
+    return [record | {"title": ", ".join([SERIES[model], *_origin(record)])} for record in mine]
+
+
+def series_table(records: list[dict] | None = None, split: str = "PublicTest") -> str:
+    """Return as a Markdown table one row for each model of the series, and one for how the original's 97 % may arise.
+
+    A model's row is the run that `reference` names, so that the validation part has chosen it.
+
+    Args:
+        records: by default those in results/.
+        split: the part that the scores with an interval are of.
+    """
+    records = [record for record in (load_recorded() if records is None else records) if split in record["scores"]]
+    head = ["model", "began with", "trained", "training", "validation", f"{split} (95 % interval)", "original says"]
+    rows = [head, [":---"] * len(head)]
+    for model, title in SERIES.items():
+        runs = {title + " (ships)" * (model == "compact"): reference(model, records)}
+        if model == "resnet50v2":
+            still = frozen(model, records)
+            runs |= {f"{title}, all but its last layers frozen": still} if still is not runs[title] else {}
+        for name, record in runs.items():
+            cells = _in_short(record, split) if record else [f"not measured yet: `{COMMANDS[model]}`", "", "", "", ""]
+            rows.append([name, *cells, ORIGINAL.get(model, "")])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _in_short(record: dict, split: str) -> list[str]:
+    """Return what a run began with, how it was trained, and what it scored, for one row of `series_table`.
+
+    Spaces that no line may end at keep "n = 3,589" in one piece.
+    """
+    settings, members = record["settings"], len(record["settings"].get("trained", [0]))
+    start = {"imagenet": "ImageNet weights", "file": "own weights"}.get(record["weights"], "random weights")
+    size = f", {settings['image_size']} px" if "image_size" in settings else ""
+    trained = f"{members} networks side by side" if members > 1 else f"{record['epochs']} epochs"
+    beside = [
+        f"{score['accuracy']:.1%}, n\u00a0=\u00a0{score['n']:,}" if score else "none held out"
+        for score in map(record["scores"].get, ("training", "validation"))
+    ]
+    score = record["scores"][split]
+    low, high = score["accuracy_ci95"]
+    judged = f"**{score['accuracy']:.1%}** ({low:.1%}–{high:.1%}), n\u00a0=\u00a0{score['n']:,}"
+    return [start + size, trained, *beside, judged]
 
 
 def table(records: list[dict], split: str = "PublicTest") -> str:
@@ -289,8 +392,10 @@ def _origin(record: dict) -> list[str]:
     start = settings.get("start")
     if start:
         told.append(f"second training{after_how_much(record)}")
+    if taught_by_shipped(record):
+        told.append("taught by the model that ships")
     # A run without a teacher learned from the model that it began with.
-    if settings.get("trust") and (settings.get("teacher") or not start):
+    elif settings.get("trust") and (settings.get("teacher") or not start):
         teachers = str(settings.get("teacher")).count("+") + 1
         one, several = ("another network", "other networks") if start else ("a larger network", "larger networks")
         told.append(f"taught by {one if teachers == 1 else f'{teachers} {several}'}")
@@ -360,13 +465,22 @@ def model_card_figures(record: dict, split: str = "PublicTest") -> str:
 
 
 def write_readme(readme: Path | None = None, records: list[dict] | None = None) -> bool:
-    """Put the current table between the README's two marks; return whether anything changed.
+    """Put the short table between the README's two marks; return whether anything changed.
+
+    Raises:
+        UserError: if the marks are missing.
+    """
+    return write_between_marks(readme or results_folder().parent / "README.md", series_table(records))
+
+
+def write_all_runs(page: Path | None = None, records: list[dict] | None = None) -> bool:
+    """Put the table of all runs between the marks of results/README.md; return whether anything changed.
 
     Raises:
         UserError: if the marks are missing.
     """
     content = table(load_recorded() if records is None else records)
-    return _write_between_marks(readme or results_folder().parent / "README.md", content)
+    return write_between_marks(page or results_folder() / "README.md", content)
 
 
 def write_model_card(card: Path | None = None, records: list[dict] | None = None) -> bool:
@@ -378,10 +492,15 @@ def write_model_card(card: Path | None = None, records: list[dict] | None = None
     record = reference("compact", records)
     if record is None:
         return False
-    return _write_between_marks(card or results_folder().parent / "docs" / "model_card.md", model_card_figures(record))
+    return write_between_marks(card or results_folder().parent / "docs" / "model_card.md", model_card_figures(record))
 
 
-def _write_between_marks(path: Path, content: str) -> bool:
+def write_between_marks(path: Path, content: str) -> bool:
+    """Put Markdown between the marks of a page; return whether anything changed.
+
+    Raises:
+        UserError: if the marks are missing.
+    """
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise UserError(f"{path.name} lacks the marks '{BEGIN}' and '{END}'")

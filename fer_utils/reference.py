@@ -17,7 +17,9 @@ NOT_YET = (
 )
 
 
-def beside_reference(record: dict, model: str, records: list[dict] | None = None) -> Figure | None:
+def beside_reference(
+    record: dict, model: str, records: list[dict] | None = None, width: float | None = None
+) -> Figure | None:
     """Draw a run and the recorded FER-2013 run of the same model: validation curves, two confusion matrices.
 
     Prints what the two were trained on and scored; if no run is recorded, prints how to make one and returns None.
@@ -25,10 +27,10 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
     Args:
         record: from `results.record`, scored on PublicTest.
         model: a key of `recorded.SERIES`.
-        records: recorded runs to look in; by default those in results/. The one with as many filters as this run's
-            network is preferred.
+        records: recorded runs to look in; by default those in results/.
+        width: share of the filters that the recorded network should have; by default this run's.
     """
-    known = recorded.reference(model, records, record["settings"].get("width", 1))
+    known = recorded.reference(model, records, record["settings"].get("width", 1) if width is None else width)
     if known is None:
         print(NOT_YET.format(command=recorded.COMMANDS[model]))
         return None
@@ -61,7 +63,7 @@ def beside_reference(record: dict, model: str, records: list[dict] | None = None
 
 def _label(role: str, run: dict) -> str:
     data = data_title(run["data"]["is_sample"])
-    weights = ", random weights" if run["weights"] == "random" else ""
+    weights = {"random": ", random weights", "faces": ", face weights"}.get(run["weights"], "")
     whole = ", every layer trained" if recorded.trained_whole(run) else ""
     return f"{role}, {data}{weights}{whole}"
 
@@ -72,7 +74,9 @@ def _trained_on(run: dict, model: str) -> str:
     text = f" of {run['scores']['training']['n']:,} pictures"
     text += (f" of {size} px" if size else "") + (f", {width:.0%} of the filters" if width != 1 else "")
     rate = run["settings"].get("learning_rate")
-    text += f", step size {rate:g} at first" if rate else ""
+    # Runs from before the lessons had one schedule wrote 0 for it.
+    is_cosine = run["settings"].get("schedule") == "cosine" or run["settings"].get("rate_patience") == 0
+    text += (f", step size {rate:g} at {'most' if is_cosine else 'first'}") if rate else ""
     text += f", by {recorded.optimizer(run).title()}" if recorded.optimizer(run) != "adam" else ""
     smoothed = recorded.smoothing(run, model)
     text += f", labels smoothed by {smoothed:g}" if smoothed else ""

@@ -10,6 +10,8 @@ import pandas as pd
 
 from fer_utils import plots
 from fer_utils.dataset.records import data_title
+from fer_utils.evaluation import TOGETHER
+from fer_utils.profiles import is_appendix
 from fer_utils.results import comparison, load_results
 
 TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("fer_utils", "."), autoescape=True, trim_blocks=True)
@@ -35,16 +37,9 @@ def write_report(out: Path, profile: str, runs: list) -> Path:
         data=f"Data fingerprint {newest['data']['fingerprint']}." if newest else "",
         sample=sample,
         tables=_tables(results),
-        runs=[
-            {
-                "notebook": run.notebook,
-                "time": _minutes(run.seconds),
-                "error": run.error,
-                "parameters": ", ".join(f"{k}={v}" for k, v in run.parameters.items() if k != "OUTPUT_DIR"),
-            }
-            for run in sorted(runs, key=lambda run: run.notebook)
-        ],
-        total=_minutes(sum(run.seconds for run in runs)),
+        errors=[run for run in runs if run.error],
+        series=_times([run for run in runs if not is_appendix(run.notebook)]),
+        appendix=_times([run for run in runs if is_appendix(run.notebook)]),
         figures=[_figures(result) for result in results],
     )
     path = out / "index.html"
@@ -54,7 +49,7 @@ def write_report(out: Path, profile: str, runs: list) -> Path:
 
 def _tables(results: list[dict]) -> dict[str, list[dict]]:
     tables = {}
-    for split in ("validation", "PublicTest", "PrivateTest"):
+    for split in ("validation", TOGETHER, "PublicTest", "PrivateTest"):
         table = comparison(results, split)
         if len(table):
             tables[split] = [_row(row) for row in table.to_dict("records")]
@@ -64,8 +59,6 @@ def _tables(results: list[dict]) -> dict[str, list[dict]]:
 def _row(row: dict) -> dict:
     return {
         "model": row["model"],
-        "data": row["data"],
-        "backbone weights": row["weights"],
         "n": f"{row['n']:,}",
         "accuracy": f"{row['accuracy']:.1%}",
         "95 % interval": f"{row['low']:.1%} – {row['high']:.1%}",
@@ -73,6 +66,19 @@ def _row(row: dict) -> dict:
         "epochs": row["epochs"],
         "training": f"{row['train minutes']:.1f} min",
     }
+
+
+def _times(runs: list) -> list[dict]:
+    """Return what the page says of each notebook, in their order, and of all of them in the last row; [] for none."""
+    rows = [
+        {
+            "notebook": run.notebook,
+            "time": _minutes(run.seconds),
+            "parameters": ", ".join(f"{k}={v}" for k, v in run.parameters.items() if k != "OUTPUT_DIR"),
+        }
+        for run in sorted(runs, key=lambda run: run.notebook)
+    ]
+    return rows + [{"notebook": "", "time": _minutes(sum(run.seconds for run in runs)), "parameters": ""}] * bool(rows)
 
 
 def _minutes(seconds: float) -> str:

@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 
 from fer_utils.dataset import FerDataset
-from fer_utils.dataset.records import data_title
+from fer_utils.evaluation import TOGETHER, wilson_interval
+from fer_utils.labels import USAGES
+from fer_utils.recorded import RUNS, SERIES
+from fer_utils.tables import show
 from fer_utils.training import TrainedRun, environment
 
 METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.npz"
+TEST_PARTS = USAGES[1:]
 
 
 def record(
@@ -34,7 +38,7 @@ def record(
         dataset: what it was trained on.
         scores: from `evaluation.score`, one a part.
         settings: the notebook's parameters that shape the run.
-        weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "file" or "random".
+        weights: where the backbone's weights came from: "none" (no backbone), "imagenet", "faces", "file" or "random".
         predictions: probabilities float (n, 7) by part, kept beside the record, so that models can be compared
             image by image later.
         mirrored: from `evaluation.score`, of answers averaged with those to the mirror images, one a part.
@@ -67,16 +71,22 @@ def record(
     return content
 
 
-def load_results(output_dir: str | Path) -> list[dict]:
+def load_results(output_dir: str | Path, fingerprint: str | None = None) -> list[dict]:
     """Return every metrics.json below a folder, sorted by name; an unreadable one is left out.
 
     A training that was taken over from another run (see `training.train`) is one result and not two: the first stands.
+
+    Args:
+        output_dir: where runs are kept.
+        fingerprint: leave out what was made from other data than that of a dataset with this fingerprint.
     """
     found, histories = [], []
     for path in sorted(Path(output_dir).rglob(METRICS_FILE)):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            continue
+        if fingerprint and result["data"]["fingerprint"] != fingerprint:
             continue
         # The seconds of every epoch make a history its own.
         history = result.get("history")
@@ -87,40 +97,58 @@ def load_results(output_dir: str | Path) -> list[dict]:
 
 
 def load_predictions(output_dir: str | Path, results: list[dict], split: str = "PublicTest") -> dict[str, np.ndarray]:
-    """Return the kept probabilities float (n, 7) on `split`, by the runs' titles; runs that kept none are left out."""
+    """Return the kept probabilities float (n, 7) on `split`, by the title of the series' model that they are of.
+
+    Args:
+        output_dir: where runs are kept.
+        results: from `load_results`. Runs that kept no probabilities, or are of no model of the series, are left out.
+        split: the name of a part, or `evaluation.TOGETHER` for PublicTest and then PrivateTest, as far as it is there.
+    """
     found = {}
     for result in results:
-        path = Path(output_dir) / result["name"] / PREDICTIONS_FILE
-        if path.is_file():
+        path, model = Path(output_dir) / result["name"] / PREDICTIONS_FILE, model_of(result)
+        if model and path.is_file():
             with np.load(path) as arrays:
-                if split in arrays:
-                    found[result["title"]] = arrays[split]
+                names = [name for name in _parts(split) if name in arrays]
+                if names:
+                    found.setdefault(SERIES[model], np.concatenate([arrays[name] for name in names]))
     return found
 
 
-def comparison(results: list[dict], split: str = "PublicTest") -> pd.DataFrame:
-    """Return one row a run that was scored on `split`, best first.
+def model_of(result: dict) -> str | None:
+    """Return which model of the series a run is of, a key of `recorded.SERIES`; None for any other run."""
+    return next((model for model, names in RUNS.items() if result["name"] in names), None)
 
-    Columns: model, data, weights, epochs, train minutes, n, accuracy, low and high (95 % interval, fractions),
-    macro-F1.
+
+def comparison(results: list[dict], split: str = "PublicTest") -> pd.DataFrame:
+    """Return one row a run that was scored on `split`, in the order of the series.
+
+    Columns: model, epochs, train minutes, training, validation (accuracies, fractions; NaN if not measured), n,
+    accuracy, low and high (95 % interval) and macro-F1 on `split`.
+
+    Args:
+        results: from `load_results`, or recorded ones.
+        split: the name of a part, or `evaluation.TOGETHER` for PublicTest and PrivateTest as one.
 
     Raises:
         ValueError: if runs on FER-2013 and on the embedded sample are mixed; their figures do not compare.
     """
-    scored = [result for result in results if split in result["scores"]]
-    kinds = {result["data"]["is_sample"] for result in scored}
-    if len(kinds) > 1:
+    scored = [(result, _score(result, split)) for result in results]
+    scored = [(result, score) for result, score in scored if score]
+    if len({result["data"]["is_sample"] for result, _ in scored}) > 1:
         raise ValueError("runs on the embedded sample and on FER-2013 do not belong in one table")
+    # Runs that are none of the series' own come last.
+    order = [*RUNS, None]
+    scored.sort(key=lambda pair: (order.index(model_of(pair[0])), -pair[1]["accuracy"]))
     rows = []
-    for result in scored:
-        score = result["scores"][split]
+    for result, score in scored:
+        beside = {name: result["scores"].get(name, {}).get("accuracy", np.nan) for name in ("training", "validation")}
         rows.append(
             {
                 "model": result["title"],
-                "data": data_title(result["data"]["is_sample"]),
-                "weights": result["weights"],
                 "epochs": result["epochs"],
                 "train minutes": round(result["seconds"] / 60, 1),
+                **beside,
                 "n": score["n"],
                 "accuracy": score["accuracy"],
                 "low": score["accuracy_ci95"][0],
@@ -128,11 +156,32 @@ def comparison(results: list[dict], split: str = "PublicTest") -> pd.DataFrame:
                 "macro-F1": score["macro_f1"],
             }
         )
-    table = pd.DataFrame(rows)
-    return table.sort_values("accuracy", ascending=False, ignore_index=True) if rows else table
+    return pd.DataFrame(rows)
 
 
-def styled(table: pd.DataFrame):
-    """Return a table of `comparison` for display: shares in percent, no row numbers."""
-    percent = dict.fromkeys(("accuracy", "low", "high"), "{:.1%}")
-    return table.style.format({**percent, "train minutes": "{:.1f}", "macro-F1": "{:.3f}", "n": "{:,}"}).hide()
+def _parts(split: str) -> tuple[str, ...]:
+    return TEST_PARTS if split == TOGETHER else (split,)
+
+
+def _score(result: dict, split: str) -> dict | None:
+    """Return a run's score on `split`, or on both test parts as one; None if it was not scored there."""
+    scores = [result["scores"][name] for name in _parts(split) if name in result["scores"]]
+    if len(scores) < 2:
+        return scores[0] if scores else None
+    matrix = sum(np.array(score["confusion_matrix"]) for score in scores)
+    right, n = int(matrix.trace()), int(matrix.sum())
+    each = 2 * matrix.diagonal() / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)
+    return {
+        "split": split, "n": n, "accuracy": right / n, "accuracy_ci95": wilson_interval(right, n),
+        "macro_f1": float(each[matrix.sum(axis=1) > 0].mean()),
+    }  # fmt: skip
+
+
+def styled(table: pd.DataFrame, split: str = "PublicTest"):
+    """Return a table of `comparison` for display: accuracies in per cent, that on `split` with its interval and n."""
+    if table.empty:
+        return show(table)
+    interval = [f"{low:.1%} to {high:.1%}" for low, high in zip(table["low"], table["high"], strict=True)]
+    shown = table[["model", "training", "validation"]].assign(**{split: table["accuracy"], "95 % interval": interval})
+    shown[["n", "epochs", "train minutes"]] = table[["n", "epochs", "train minutes"]]
+    return show(shown, percent=("training", "validation", split), index=False)

@@ -45,7 +45,7 @@ from fer_utils.report import write_report
 RUN_FILE = "run.json"
 # Each may be given relative to where the command is; the kernels work in notebooks/.
 PATH_VARIABLES = ("FER_DATA", "FER_CACHE", "FER_FLAGGED")
-PATH_PARAMETERS = {"DATA", "START_FROM"}
+PATH_PARAMETERS = {"DATA"}
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -68,7 +68,7 @@ def run_notebooks(
 
     Args:
         profile: name of a file in notebooks/profiles/.
-        only: beginnings of the notebooks' names ("03"); all six if None.
+        only: beginnings of the notebooks' names ("03", "A1" for one of the appendix); the six of the series if None.
         out: the folder to write to; `runs/<profile>` in the project if None.
         overrides: parameters that win over the profile's.
         progress: whether to show a progress bar.
@@ -257,7 +257,7 @@ def make_folder(path: Path) -> None:
 
 
 def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> None:
-    """Execute the committed notebooks in place with their own defaults and tidy their outputs.
+    """Execute the committed notebooks, with the appendix, in place with their own defaults, and tidy their outputs.
 
     Raises:
         UserError: if one shows the results of others that are neither here nor among them; nothing has run then.
@@ -266,7 +266,7 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    notebooks = find_notebooks(only)
+    notebooks = find_notebooks(only, appendix=True)
     results = notebook_folder().parent / "runs" / "notebooks"
     chosen = {notebook.stem[:2] for notebook in notebooks}
     left = {folder.name[:2] for folder in results.glob("[0-9][0-9]_*")}

@@ -95,7 +95,7 @@ def read_grid(path: str | Path) -> Grid:
     if not isinstance(values, dict) or not values or not all(isinstance(v, list) and v for v in values.values()):
         raise UserError(f"{path.name}: 'grid' must map names to lists of values, for example SEED: [0, 1, 2]")
     defaults = {}
-    for notebook in find_notebooks():
+    for notebook in find_notebooks(appendix=True):
         defaults |= notebook_parameters(notebook)
     # An unknown name keeps its values; `_check` refuses it.
     parameters = {name: as_typed(name, value, defaults.get(name, value)) for name, value in parameters.items()}

@@ -40,6 +40,9 @@ def show(
         return Shown(f"<p>{NO_RECORD}</p>", NO_RECORD)
     # A recorded table's columns may hold numbers without being columns of numbers.
     table = (table.to_frame() if isinstance(table, pd.Series) else table).infer_objects()
+    if index and table.index.nlevels == 1 and table.index.name:
+        # Beside the columns' names, instead of in a line of its own below them.
+        table = table.rename_axis(index=None, columns=table.index.name)
     formats = dict.fromkeys(table.select_dtypes("integer"), "{:,}")
     for column in table.select_dtypes("floating"):
         formats[column] = f"{{:,.{decimals}f}}" + "%" * ("percent" in str(column))

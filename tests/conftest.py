@@ -79,3 +79,22 @@ def tiny_model():
         return model
 
     return build
+
+
+@pytest.fixture
+def tiny_transfer():
+    """A function that builds an uncompiled network with a backbone of two convolutions in it."""
+    from fer_utils.quiet import load_keras
+
+    keras = load_keras()
+
+    def build():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((48, 48, 1))
+        x = keras.layers.Conv2D(4, 3, strides=6, name="early")(inputs)
+        backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="late")(x), name="backbone")
+        inputs = keras.Input((48, 48, 1))
+        x = keras.layers.Flatten()(backbone(keras.layers.Rescaling(1 / 255)(inputs)))
+        return keras.Model(inputs, keras.layers.Dense(7, activation="softmax", dtype="float32")(x))
+
+    return build

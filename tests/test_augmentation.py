@@ -216,7 +216,7 @@ def test_erasing_hides_one_rectangle_of_the_given_share_of_the_pictures():
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_a_share_of_erased_pictures_that_is_none_is_refused(share):
-    with pytest.raises(UserError, match="ERASED is the share"):
+    with pytest.raises(UserError, match="lose a rectangle is from 0 to 1"):
         augmentation.eraser(share)
 
 

@@ -179,7 +179,7 @@ def test_a_protocol_is_carried_out_once(bench):
     first = broken_protocols.examine(bench, "oversample, then split")
     assert broken_protocols.examine(bench, "oversample, then split") is first
     words = broken_protocols.in_words(bench, "oversample, then split")
-    assert first.line in words and "the same head" in words
+    assert first.line in words and "this head on unseen pictures" in words
     assert "wrong line" not in broken_protocols.in_words(bench, "honest")
 
 

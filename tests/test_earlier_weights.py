@@ -55,7 +55,7 @@ def test_what_is_told_depends_on_the_weights_alone(earlier, tmp_path):
 def test_another_network_is_refused_and_left_as_it_is(earlier, tmp_path):
     wide = a_network(width=0.1)
     before = wide.get_weights()
-    with pytest.raises(UserError, match="START_FROM.*do not fit this network.*WIDTH"):
+    with pytest.raises(UserError, match="do not fit this network.*width"):
         begin_with(earlier[1], wide, output_dir=tmp_path / "second")
     for ours, theirs in zip(wide.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -63,7 +63,7 @@ def test_another_network_is_refused_and_left_as_it_is(earlier, tmp_path):
 
 def test_a_file_that_the_training_itself_may_overwrite_is_refused(earlier, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="START_FROM.*may be overwritten.*--out"):
+    with pytest.raises(UserError, match="may be overwritten.*in another one"):
         begin_with("first/04_with_augmentation/model.keras", a_network(), output_dir=tmp_path / "first")
 
 

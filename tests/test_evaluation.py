@@ -86,6 +86,34 @@ def test_curves_of_a_training_that_diverged_are_drawn(losses):
     plots.learning_curves({"run": history.set_axis([1, 2])})
 
 
+def test_step_sizes_are_drawn_from_the_first_step_to_the_last_against_the_epoch():
+    (ax,) = plots.step_sizes(lambda step: 1 - step / 500, epochs=10, steps=50).axes
+    epochs, sizes = ax.lines[0].get_data()
+    assert (epochs[0], epochs[-1]) == (0, 10) and (sizes[0], sizes[-1]) == (1, 0)
+
+
+def test_two_looks_are_the_mean_of_both_answers_and_each_part_is_scored(tiny_data):
+    images, labels = tiny_data
+
+    class Left:
+        """Sees how bright the left half of a picture is, and thinks of it as the probability of the first class."""
+
+        def predict(self, x, **_):
+            share = np.clip(x[:, :, :24, 0].mean(axis=(1, 2)) / 255, 0.01, 0.99)
+            return np.column_stack([share, 1 - share, *np.zeros((5, len(x)))]).astype(np.float32)
+
+    parts = {"validation": (images[:50], labels[:50]), "PublicTest": (images[50:], labels[50:])}
+    once = evaluation.judge(Left(), parts)
+    twice = evaluation.judge_twice(Left(), {"PublicTest": parts["PublicTest"]}, once)
+    assert list(twice.scores) == ["PublicTest"] and twice.scores["PublicTest"]["n"] == 90
+    mirrored = evaluation.predict(Left(), images[50:, :, ::-1])
+    both = once.probabilities["PublicTest"], mirrored
+    low, high = np.minimum(*both), np.maximum(*both)
+    between = twice.probabilities["PublicTest"][:, 0]
+    assert np.all(between >= low[:, 0] - 1e-6) and np.all(between <= high[:, 0] + 1e-6)
+    assert np.abs(between - once.probabilities["PublicTest"][:, 0]).max() > 1e-4
+
+
 def test_majority_baseline():
     result = evaluation.majority_baseline(np.array([3, 3, 1]), np.array([3, 1, 1, 3, 3]), "PublicTest")
     assert result["accuracy"] == 0.6

@@ -11,10 +11,11 @@ from fer_utils.profiles import find_notebooks
 
 
 def test_a_handout_has_every_cell_and_no_result(tmp_path):
-    originals = find_notebooks()
+    originals = find_notebooks(appendix=True)
     before = [path.read_bytes() for path in originals]
     copies = write_handout(tmp_path / "class" / "a")
     assert [path.name for path in copies] == [path.name for path in originals]
+    assert {path.parent.name for path in copies} == {"a", "appendix"}
     for original, copy in zip(originals, copies, strict=True):
         shown, handed_out = (nbformat.read(path, as_version=4) for path in (original, copy))
         assert any(cell.get("outputs") for cell in shown.cells)

@@ -100,5 +100,5 @@ def test_optimizers_by_name():
     assert type(training.optimizer("adam", 0.1)) is keras.optimizers.Adam
     assert training.optimizer("adam", 0.1).weight_decay is None
     assert training.optimizer("muon", 0.1, 0.2).weight_decay == 0.2
-    with pytest.raises(UserError, match="OPTIMIZER is 'adam' or 'muon', not 'sgd'"):
+    with pytest.raises(UserError, match="the optimizer is 'adam' or 'muon', not 'sgd'"):
         training.optimizer("sgd", 0.1)

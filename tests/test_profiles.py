@@ -9,6 +9,7 @@ from fer_utils.profiles import (
     check_overrides,
     check_profile,
     find_notebooks,
+    is_appendix,
     notebook_parameters,
     parameters_for,
     profile_names,
@@ -25,15 +26,24 @@ def test_the_six_notebooks_in_order():
         find_notebooks(["7"])
 
 
+def test_the_appendix_comes_when_it_is_asked_for():
+    series, every = find_notebooks(), find_notebooks(appendix=True)
+    assert every[: len(series)] == series and not any(is_appendix(path.stem) for path in series)
+    appendix = every[len(series) :]
+    assert [path.stem[:3] for path in appendix] == ["A1_", "A2_", "A3_"]
+    assert all(is_appendix(path.stem) and path.parent.name == "appendix" for path in appendix)
+    assert find_notebooks(["A"]) == appendix and find_notebooks(["A2", "03"]) == [series[2], appendix[1]]
+
+
 @pytest.mark.parametrize("name", ["sample", "quick", "full"])
 def test_committed_profiles_fit_the_notebooks(name):
     assert name in profile_names()
-    check_profile(read_profile(name), {}, find_notebooks())
+    check_profile(read_profile(name), {}, find_notebooks(appendix=True))
 
 
 def test_committed_defaults_are_the_sample_profile():
     sample = read_profile("sample")
-    for path in find_notebooks():
+    for path in find_notebooks(appendix=True):
         defaults = notebook_parameters(path)
         for name, value in parameters_for(path, sample, {}).items():
             assert defaults[name] == value, (path.stem, name)
@@ -42,7 +52,7 @@ def test_committed_defaults_are_the_sample_profile():
 def test_quick_and_full_use_real_data_and_imagenet():
     for name in ("quick", "full"):
         profile = read_profile(name)
-        for path in find_notebooks():
+        for path in find_notebooks(appendix=True):
             assert parameters_for(path, profile, {}).get("DATA") == ""
     full = read_profile("full")
     for stem in ("05_vgg16", "06_resnet50"):

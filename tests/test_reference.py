@@ -24,6 +24,12 @@ def test_both_runs_carry_their_data_n_and_interval(capsys):
     assert ["embedded sample" in ax.get_title() for ax in matrices] == [True, False]
 
 
+def test_a_label_says_what_the_backbone_began_with(capsys):
+    beside_reference(a_run(True) | {"weights": "faces"}, "custom_cnn", [a_run(False) | {"weights": "random"}])
+    mine, _, known, *_ = capsys.readouterr().out.splitlines()
+    assert "embedded sample, face weights: " in mine and "FER-2013, random weights: " in known
+
+
 def test_a_label_says_if_nothing_of_the_backbone_was_frozen(capsys):
     mine, known = a_run(True), a_run(False)
     known["settings"]["frozen"] = False
@@ -45,6 +51,28 @@ def test_a_run_says_how_it_was_augmented_and_what_made_its_steps(capsys):
     # The run without augmentation has the same settings, which did not concern it.
     beside_reference(a_run(True), "custom_cnn", [{**long, "model": "custom_cnn"}])
     assert "augmentation" not in capsys.readouterr().out
+
+
+def test_the_step_size_of_a_cosine_is_told_as_the_largest(capsys):
+    told = []
+    for changes in ({}, {"schedule": "cosine"}, {"rate_patience": 0}, {"rate_patience": 3}):
+        mine = a_run(True)
+        mine["settings"] |= {"learning_rate": 0.001, **changes}
+        beside_reference(mine, "custom_cnn", [a_run(False)])
+        (found,) = [line for line in capsys.readouterr().out.splitlines() if "step size" in line]
+        told.append(found.split("step size 0.001 at ")[1])
+    assert told == ["first", "most", "most", "first"]
+
+
+def test_a_network_of_another_width_can_be_asked_for(capsys):
+    narrow, whole = a_run(False), a_run(False, epochs=9)
+    for record in (narrow, whole):
+        record["scores"]["validation"] = a_score("validation")
+    whole["settings"] = whole["settings"] | {"width": 1}
+    beside_reference(a_run(True), "custom_cnn", [narrow, whole])
+    assert "9 epochs" not in capsys.readouterr().out
+    beside_reference(a_run(True), "custom_cnn", [narrow, whole], width=1)
+    assert "9 epochs" in capsys.readouterr().out
 
 
 def test_without_a_recorded_run_it_says_how_to_make_one(capsys):

@@ -48,12 +48,37 @@ def test_no_absolute_path_in_a_record(record, tmp_path):
     assert str(tmp_path) not in json.dumps(record())
 
 
-def test_comparison_is_sorted_and_carries_n_and_interval(record, tmp_path):
-    record("one"), record("two", seed=1)
+def test_comparison_follows_the_series_and_carries_n_and_interval(record, tmp_path):
+    for seed, name in enumerate(("other", "06_resnet50v2", "04_with_augmentation", "03_custom_cnn")):
+        record(name, seed=seed)
     table = results.comparison(results.load_results(tmp_path / "out"))
-    assert set(table["model"]) == {"Model one", "Model two"}
-    assert table["accuracy"].is_monotonic_decreasing
+    assert table["model"].tolist() == [
+        "Model 03_custom_cnn", "Model 04_with_augmentation", "Model 06_resnet50v2", "Model other",
+    ]  # fmt: skip
     assert (table["low"] < table["accuracy"]).all() and (table["n"] == 140).all()
+    assert table["training"].isna().all() and table["validation"].between(0, 1).all()
+
+
+def test_both_test_parts_are_scored_as_one(record, tmp_path):
+    content = record("03_custom_cnn")
+    first, second = content["scores"]["PublicTest"], evaluation.score(np.arange(7), np.eye(7), "PrivateTest")
+    content["scores"]["PrivateTest"] = second
+    together = results.comparison([content], evaluation.TOGETHER).iloc[0]
+    right = first["accuracy"] * 140 + 7
+    assert together["n"] == 147 and together["accuracy"] == pytest.approx(right / 147)
+    matrix = np.array(first["confusion_matrix"]) + second["confusion_matrix"]
+    labels, predicted = (np.repeat(side, matrix.ravel()) for side in np.divmod(np.arange(49), 7))
+    whole = evaluation.score(labels, np.eye(7)[predicted], "both")
+    assert together["macro-F1"] == pytest.approx(whole["macro_f1"])
+    assert [together["low"], together["high"]] == pytest.approx(whole["accuracy_ci95"])
+    # Where there is one part only, that one is the test part.
+    assert results.comparison([record("one", seed=1)], evaluation.TOGETHER)["n"].tolist() == [140]
+
+
+def test_results_of_other_data_are_left_out(record, tmp_path):
+    fingerprint = record("one")["data"]["fingerprint"]
+    assert len(results.load_results(tmp_path / "out", fingerprint)) == 1
+    assert results.load_results(tmp_path / "out", "0" * 16) == []
 
 
 def test_a_training_that_was_taken_over_is_listed_once(record, tmp_path):
@@ -78,13 +103,19 @@ def test_missing_split_and_damaged_record_are_left_out(record, tmp_path):
 
 def test_table_is_shown_in_percent(record, tmp_path):
     record()
-    html = results.styled(results.comparison(results.load_results(tmp_path / "out"))).to_html()
-    assert "%" in html and "140" in html
+    html = results.styled(results.comparison(results.load_results(tmp_path / "out")))._repr_html_()
+    assert html.count("%") >= 3 and "140" in html and "PublicTest" in html
+    assert "col0" not in results.styled(results.comparison([]))._repr_html_()
 
 
-def test_predictions_are_kept_beside_the_record(record, tmp_path, tiny_data, tiny_model):
-    result = record("one")
-    assert results.load_predictions(tmp_path / "out", [result]) == {}
-    np.savez(tmp_path / "out" / "one" / "predictions.npz", PublicTest=np.eye(7))
-    found = results.load_predictions(tmp_path / "out", [result])
-    np.testing.assert_array_equal(found["Model one"], np.eye(7))
+def test_predictions_are_kept_beside_the_record(record, tmp_path):
+    found = [record("03_custom_cnn"), record("other", seed=1)]
+    assert results.load_predictions(tmp_path / "out", found) == {}
+    for name in ("03_custom_cnn", "other"):
+        np.savez(tmp_path / "out" / name / "predictions.npz", PublicTest=np.eye(7), PrivateTest=np.zeros((2, 7)))
+    kept = results.load_predictions(tmp_path / "out", found)
+    # Only the series' own, by the title of its model.
+    assert list(kept) == ["Custom CNN"]
+    np.testing.assert_array_equal(kept["Custom CNN"], np.eye(7))
+    together = results.load_predictions(tmp_path / "out", found, evaluation.TOGETHER)["Custom CNN"]
+    np.testing.assert_array_equal(together, np.concatenate([np.eye(7), np.zeros((2, 7))]))

@@ -366,6 +366,35 @@ def test_running_one_more_notebook_completes_the_report(series, tmp_path):
     assert "01_a.html" in page and "02_b.html" in page
 
 
+@pytest.fixture
+def with_appendix(series):
+    """A series of one notebook and an appendix of one, which prints the folder that its kernel works in."""
+    folder = series(nb01_a=[PARAMETERS], A1_more=[PARAMETERS, "import os; print(os.path.basename(os.getcwd()))"])
+    (folder / "appendix").mkdir()
+    (folder / "A1_more.ipynb").rename(folder / "appendix" / "A1_more.ipynb")
+    return folder
+
+
+def test_the_appendix_runs_when_it_is_asked_for_and_is_listed_below_the_series(with_appendix, tmp_path):
+    page = run_notebooks(out=tmp_path / "out", progress=False).read_text()
+    assert "Appendix" not in page and not (tmp_path / "out" / "A1_more.ipynb").exists()
+    page = run_notebooks(only=["A1"], out=tmp_path / "out", progress=False).read_text()
+    executed = nbformat.read(tmp_path / "out" / "A1_more.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "appendix\n"
+    assert page.index("<h2>Notebooks") < page.index('href="01_a.html"') < page.index("<h2>Appendix")
+    assert page.index("<h2>Appendix") < page.index('href="A1_more.html"')
+
+
+def test_refresh_renews_the_appendix_too_and_forgets_no_training_for_it(with_appendix):
+    results = with_appendix.parent / "runs" / "notebooks"
+    (results / "01_a").mkdir(parents=True)
+    runner.refresh_notebooks(["A1"], progress=False)
+    executed = nbformat.read(with_appendix / "appendix" / "A1_more.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "appendix\n" and (results / "01_a").is_dir()
+    runner.refresh_notebooks(progress=False)
+    assert not (results / "01_a").exists()
+
+
 def test_refresh_writes_in_place_and_leaves_a_failing_notebook_alone(series):
     folder = series(nb01_a=[PARAMETERS, "SEED + 41"], nb02_b=[PARAMETERS, "nothing"])
     before = (folder / "02_b.ipynb").read_text()
@@ -507,15 +536,6 @@ def test_data_is_found_from_where_the_command_is(series, tmp_path, monkeypatch):
     for given in ("home/x.zip", "~/x.zip"):
         (values,) = runner.plan_run("sample", None, tmp_path, {"DATA": given}).values()
         assert values["DATA"] == str(tmp_path / "home" / "x.zip")
-
-
-def test_an_earlier_model_is_found_from_where_the_command_is(series, tmp_path, monkeypatch):
-    series(nb01_a=[VALUES + '\nSTART_FROM = ""'])
-    (tmp_path / "model.keras").touch()
-    monkeypatch.chdir(tmp_path)
-    for given, wanted in (("model.keras", str(tmp_path / "model.keras")), ("", ""), ("missing", "missing")):
-        (values,) = runner.plan_run("sample", None, tmp_path, {"START_FROM": given}).values()
-        assert values["START_FROM"] == wanted
 
 
 def test_overrides_are_names_and_text():

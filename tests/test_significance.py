@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from fer_utils.errors import UserError
 from fer_utils.evaluation import wilson_interval
-from fer_utils.significance import bootstrap_interval, compare_all, compare_models, styled
+from fer_utils.significance import bootstrap_interval, compare_all, compare_models, in_words, styled, verdict
 
 
 def predictions_with(only_first: int, only_second: int, both: int, neither: int):
@@ -79,7 +79,7 @@ def test_holm_correction_by_hand():
     raw = sorted(compare_models(labels, models[row["first"]], models[row["second"]])["p_value"]
                  for _, row in table.iterrows())  # fmt: skip
     assert min(table["p"]) == pytest.approx(min(1, 3 * raw[0]))
-    assert len(table) == 3 and set(table.columns) >= {"first", "second", "difference", "low", "high", "p", "real"}
+    assert len(table) == 3 and set(table.columns) >= {"first", "second", "difference", "low", "high", "p", "verdict"}
 
 
 def test_a_single_model_has_no_pair():
@@ -87,7 +87,27 @@ def test_a_single_model_has_no_pair():
     assert len(compare_all(labels, {"alone": first})) == 0
 
 
+def test_only_the_pairs_that_were_meant_are_compared_and_corrected_for():
+    labels, good, bad = predictions_with(20, 5, 50, 25)
+    models = {"good": good, "bad": bad, "same": good}
+    table = compare_all(labels, models, [("good", "bad"), ("good", "not trained")])
+    assert table[["first", "second"]].values.tolist() == [["good", "bad"]]
+    assert table["p"][0] == pytest.approx(compare_models(labels, good, bad)["p_value"])
+    assert len(compare_all(labels, models, [])) == 0
+
+
+def test_a_sentence_and_a_table_say_the_same_of_the_same_comparison():
+    labels, first, second = predictions_with(40, 2, 50, 8)
+    found = compare_models(labels, first, second)
+    sentence = " ".join(in_words(found, "one", "two", len(labels)).split())
+    assert sentence.startswith("one less two: +38.0 points (95 % interval +27.0 to +48.0, p below 0.001, n = 100)")
+    table = compare_all(labels, {"one": first, "two": second})
+    assert sentence.endswith(f": {table['verdict'][0]}") and table["verdict"][0] == "more than chance explains"
+    assert verdict(0.05) == "chance can explain it" and verdict(0.049) == verdict(1e-9)
+
+
 def test_table_is_readable():
     labels, first, second = predictions_with(40, 2, 50, 8)
-    html = styled(compare_all(labels, {"one": first, "two": second})).to_html()
-    assert "+38.0 points" in html and "below 0.001" in html
+    html = styled(compare_all(labels, {"one": first, "two": second}))._repr_html_()
+    shown = ("+38.0<", "+27.0 to +48.0", "below 0.001", "more than chance explains")
+    assert all(text in html for text in shown)

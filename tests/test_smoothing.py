@@ -39,5 +39,5 @@ def test_a_model_is_trained_with_it_saved_and_loaded(tmp_path, tiny_model, tiny_
 def test_without_smoothing_it_is_kerass_own_loss():
     assert training.loss() == training.loss(0.0) == "sparse_categorical_crossentropy"
     for wrong in (-0.1, 1.0):
-        with pytest.raises(UserError, match="LABEL_SMOOTHING is a share"):
+        with pytest.raises(UserError, match="label smoothing is a share"):
             training.loss(wrong)

@@ -20,6 +20,12 @@ def test_text_to_the_left_numbers_to_the_right_shares_in_per_cent():
     assert [f".col{i} {{" in css for i in range(4)] == [False, True, True, True]
 
 
+def test_the_name_of_the_index_stands_in_the_line_of_the_columns_names():
+    html = tables.show(TABLE.rename_axis("which"))._repr_html_()
+    head = html.split("<thead>")[1].split("</thead>")[0]
+    assert head.count("<tr>") == 1 and ">which<" in head
+
+
 def test_the_same_table_leaves_the_same_page_and_another_one_another():
     assert tables.show(TABLE)._repr_html_() == tables.show(TABLE.copy())._repr_html_()
     assert tables.show(TABLE)._repr_html_() != tables.show(TABLE, decimals=2)._repr_html_()

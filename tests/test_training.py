@@ -470,25 +470,6 @@ def test_stages_are_joined_and_the_better_one_kept(tiny_data, tiny_model, tmp_pa
         assert accuracy == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.fixture
-def tiny_transfer():
-    """A function that builds an uncompiled network with a backbone of two convolutions in it."""
-    from fer_utils.quiet import load_keras
-
-    keras = load_keras()
-
-    def build():
-        keras.utils.set_random_seed(0)
-        inputs = keras.Input((48, 48, 1))
-        x = keras.layers.Conv2D(4, 3, strides=6, name="early")(inputs)
-        backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="late")(x), name="backbone")
-        inputs = keras.Input((48, 48, 1))
-        x = keras.layers.Flatten()(backbone(keras.layers.Rescaling(1 / 255)(inputs)))
-        return keras.Model(inputs, keras.layers.Dense(7, activation="softmax", dtype="float32")(x))
-
-    return build
-
-
 def test_two_stages_train_the_head_then_the_last_layers_too(tiny_data, tiny_transfer, tmp_path, capsys):
     images, labels = tiny_data
     parts = (images[:105], labels[:105]), (images[105:], labels[105:])

@@ -1,5 +1,6 @@
 """What every committed notebook must look like."""
 
+import ast
 import re
 from pathlib import Path
 from statistics import median
@@ -10,27 +11,64 @@ import pytest
 
 from fer_utils import recorded
 from fer_utils.execution import NEEDS_OTHERS, WIDGET_VIEW
+from fer_utils.profiles import notebook_parameters
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS, APPENDIX = sorted(FOLDER.glob("*.ipynb")), sorted((FOLDER / "appendix").glob("*.ipynb"))
 CHECKED = "nbval-check-output"
 HEADINGS = ["What you will learn", "Before you start", "How long it takes", "Recap", "Exercises"]
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def notebook(request):
-    return nbformat.read(request.param, as_version=4)
+@pytest.fixture(params=NOTEBOOKS + APPENDIX, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
 
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def statements(notebook):
+    """Yield every node of the notebook's code."""
+    for cell in code_cells(notebook):
+        yield from ast.walk(ast.parse(cell.source))
+
+
 def prose(notebook):
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
-def test_there_are_six():
-    assert len(NOTEBOOKS) == 6
+def test_there_are_six_and_an_appendix():
+    assert [path.stem[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_"]
+    assert [path.stem[:3] for path in APPENDIX] == [f"A{i}_" for i in range(1, len(APPENDIX) + 1)]
+
+
+def test_the_last_lesson_is_one_lesson():
+    """What goes deeper than the main line is the appendix's."""
+    assert len(nbformat.read(NOTEBOOKS[5], as_version=4).cells) <= 60
+
+
+def test_settings_are_few_and_each_of_them_is_used(path, notebook):
+    settings = notebook_parameters(path)
+    used = {node.id for node in statements(notebook) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    assert len(settings) <= 12 and set(settings) <= used, set(settings) - used
+
+
+def test_nothing_is_imported_that_is_not_used(notebook):
+    nodes = list(statements(notebook))
+    imported = [name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    assert [found.name for found in imported if (found.asname or found.name.split(".")[0]) not in used] == []
+
+
+def test_links_lead_somewhere(path, notebook):
+    for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose(notebook)):
+        assert (path.parent / link).exists(), link
 
 
 def test_valid_with_stable_readable_ids(notebook):
@@ -68,15 +106,15 @@ def text_of(stem, cell_id):
 
 
 def test_notebook_6_shows_the_records_as_they_are_now():
-    assert text_of("06", "recorded") == recorded.table(recorded.load_recorded()), "run 'fer refresh --only 06'"
+    assert text_of("06", "recorded") == recorded.series_table(), "run 'fer refresh --only 06'"
 
 
 @pytest.mark.parametrize(
-    ("stem", "model"),
-    [("03", "custom_cnn"), ("04", "custom_cnn_augmented"), ("05", "vgg16"), ("06", "resnet50v2")],
+    ("stem", "model", "width"),
+    [("03", "custom_cnn", 0.25), ("04", "custom_cnn_augmented", 1), ("05", "vgg16", 1), ("06", "resnet50v2", 1)],
 )
-def test_the_reference_run_shown_is_the_recorded_one(stem, model):
-    known = recorded.reference(model, width=0.25)
+def test_the_reference_run_shown_is_the_recorded_one(stem, model, width):
+    known = recorded.reference(model, width=width)
     if known is None:
         assert recorded.COMMANDS[model] in text_of(stem, "reference")
         return
@@ -104,7 +142,7 @@ def test_prose_leads(notebook):
 def test_skeleton(notebook):
     headings = re.findall(r"^## (.+)$", prose(notebook), flags=re.M)
     assert [heading for heading in headings if heading in HEADINGS] == HEADINGS
-    assert re.match(r"# \d · ", notebook.cells[0].source)
+    assert re.match(r"# (\d|A\d) · ", notebook.cells[0].source)
     assert "Predict first" in prose(notebook)
 
 

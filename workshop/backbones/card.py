@@ -6,7 +6,7 @@ from fer_utils.compact.shipped import assets
 from fer_utils.evaluation import macro_f1_range
 from fer_utils.face_weights import about_faces, weights_file
 from fer_utils.paths import project_root
-from fer_utils.recorded import load_recorded, write_between_marks
+from fer_utils.recorded import load_recorded, taught_by_shipped, write_between_marks
 
 MODELS = {"VGG16": "vgg16", "ResNet50V2": "resnet50v2"}
 
@@ -22,10 +22,10 @@ def figures() -> str:
         for part, score in trained_record(model)["scores"].items():
             low, high = score["accuracy_ci95"]
             least, most = macro_f1_range(score)
-            packed = about["scores"].get(part)
+            packed = f"{about['scores'][part]['accuracy']:.1%}" if part in about["scores"] else ""
             lines.append(
                 f"| {architecture} | {part} | {score['n']:,} | {score['accuracy']:.1%} ({low:.1%}–{high:.1%}) | "
-                f"{score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | {format(packed['accuracy'], '.1%') if packed else ''} |"
+                f"{score['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | {packed} |"
             )
     sizes = {name: (assets() / weights_file(name)).stat().st_size / 1e6 for name in MODELS}
     told = " and ".join(f"{size:.1f} MB ({name})" for name, size in sizes.items())
@@ -34,9 +34,8 @@ def figures() -> str:
 
 def trained_record(model: str) -> dict:
     """Return the recorded run that left the weights of a backbone; `model` is "vgg16" or "resnet50v2"."""
-    taught = [each for each in load_recorded() if each["model"] == model and each["settings"].get("teacher") == "shipped"]
-    (record,) = taught
-    return record
+    (taught,) = (each for each in load_recorded() if each["model"] == model and taught_by_shipped(each))
+    return taught
 
 
 def write_card(card: Path | None = None) -> bool:

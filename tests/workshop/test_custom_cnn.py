@@ -1,0 +1,82 @@
+"""The command that trains the recorded custom CNN again: its defaults, its run and its record."""
+
+import inspect
+import json
+import shutil
+
+import pytest
+from helpers import write_zip
+from typer.testing import CliRunner
+
+from fer_utils import recorded
+from workshop.custom_cnn import app, main
+
+RECORD = "custom_cnn_augmented_gentle3_strength0.5_muon_smoothing0.1_seed0.json"
+SMALL = ("--epochs", "1", "--width", "0.05", "--batch-size", "16", "--validation-split", "0.2")
+
+
+@pytest.fixture
+def train(tmp_path, files, monkeypatch):
+    # In this process other tests follow, which compute with 32-bit numbers.
+    monkeypatch.setenv("FER_PRECISION", "float32")
+    data = write_zip(tmp_path / "archive.zip", files)
+
+    def run(folder, *options):
+        out = tmp_path / folder
+        found = CliRunner().invoke(app, ["--data", str(data), "--out", str(out), *SMALL, *options])
+        if found.exception:
+            raise found.exception
+        (run,) = out.iterdir()
+        return run, found.output
+
+    return run
+
+
+def json_of(run, file):
+    return json.loads((run / file).read_text())
+
+
+def test_without_options_it_is_the_recorded_run():
+    settings = json.loads((recorded.results_folder() / RECORD).read_text())["settings"]
+    defaults = {name: each.default for name, each in inspect.signature(main).parameters.items()}
+    shared = set(settings) & set(defaults) - {"data"}
+    assert {"optimizer", "label_smoothing", "weight_decay", "strength", "gentle_epochs", "epochs", "l2"} <= shared
+    assert set(settings) - shared == {"data", "deduplicate", "training_images"}
+    assert {name: settings[name] for name in shared} == {name: defaults[name] for name in shared}
+
+
+def test_it_trains_what_it_says_and_leaves_a_record_that_is_accepted(train, tmp_path):
+    run, output = train("first")
+    identity = json_of(run, "settings.json")
+    assert identity["optimizer"]["class_name"] == "ConvolutionMuon"
+    assert identity["optimizer"]["config"]["weight_decay"] == 0.25
+    assert identity["optimizer"]["config"]["learning_rate"]["class_name"] == "CosineDecay"
+    assert identity["loss"]["config"]["label_smoothing"] == 0.1
+    changing = identity["network"]["layers"][1]
+    assert changing["class_name"] == "RandomAffine" and changing["config"]["rotation"] == 20
+    record = json_of(run, "metrics.json")
+    assert set(record["scores"]) == {"training", "validation", "PublicTest", "PrivateTest"}
+    assert set(record["mirrored"]) == {"validation", "PublicTest", "PrivateTest"}
+    assert f"fer results keep {run}" in output and "--model custom_cnn_augmented" in output
+    kept_in = tmp_path / "results"
+    kept_in.mkdir()
+    shutil.copy(recorded.results_folder() / "schema.json", kept_in)
+    kept = recorded.keep(run, "custom_cnn_augmented", "python -m workshop.custom_cnn", "here", kept_in)
+    assert kept.stem == "custom_cnn_augmented_width0.05_gentle3_strength0.5_muon_smoothing0.1_seed0"
+
+
+def test_what_other_recorded_runs_changed_can_be_asked_for(train):
+    first, _ = train("first", "--no-augmented", "--optimizer", "adam", "--label-smoothing", "0", "--weight-decay", "0")
+    assert first.name == "04_without_augmentation"
+    identity = json_of(first, "settings.json")
+    assert identity["optimizer"]["class_name"] == "Adam"
+    assert identity["loss"] == "sparse_categorical_crossentropy"
+    assert [layer["class_name"] for layer in identity["network"]["layers"][1:3]] == ["Rescaling", "Conv2D"]
+    second, _ = train(
+        "second", "--start-from", str(first / "model.keras"), "--erased", "0.5", "--rate-patience", "2"
+    )
+    identity, record = json_of(second, "settings.json"), json_of(second, "metrics.json")
+    assert record["settings"]["start"] == identity["start"] and identity["start"]["epochs"] == 1
+    assert record["settings"]["erased"] == 0.5 and record["settings"]["rate_patience"] == 2
+    assert [layer["class_name"] for layer in identity["network"]["layers"][1:3]] == ["RandomAffine", "RandomErasing"]
+    assert identity["optimizer"]["config"]["learning_rate"] == pytest.approx(0.001)
