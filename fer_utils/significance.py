@@ -114,7 +114,9 @@ def in_words(found: dict, first: str, second: str, n: int) -> str:
         f"{first} less {second}: {_points(found['difference'])} points (95 % interval "
         f"{_range(*found['difference_ci95'])}, p{' ' if p < LEAST_P else ' = '}{_as_text(p)}, n = {n:,}): {verdict(p)}"
     )
-    return textwrap.fill(said, 96, subsequent_indent="    ")
+    # No line ends between a name, its sign and its number.
+    whole = said.replace(" = ", "\u00a0=\u00a0")
+    return textwrap.fill(whole, 96, subsequent_indent="    ").replace("\u00a0", " ")
 
 
 def _points(share: float) -> str:
