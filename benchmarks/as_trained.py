@@ -7,7 +7,7 @@ def as_trained(model, run: Callable[[], object]) -> Callable[[], None]:
     """Return a function that does what `run` does to a compiled model, as fast as `training.train` does it."""
 
     def faster():
-        from fer_utils.faster_fit import faster_fit
+        from fer_utils.acceleration.faster_fit import faster_fit
 
         with faster_fit(model):
             run()

@@ -17,16 +17,22 @@ import numpy as np
 
 from benchmarks.as_trained import as_trained
 from benchmarks.side_by_side import Comparison, compare
-from fer_utils import EMOTIONS, augmentation, models, training
+from fer_utils import EMOTIONS, models
+from fer_utils.common.labels import IMAGE_SIZE
 from fer_utils.dataset import load_dataset
-from fer_utils.labels import IMAGE_SIZE
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training.precision import choose_precision
 
 BATCH_SIZE = 64
 SETTINGS = {
-    "rotation_range": 40, "width_shift_range": 0.2, "height_shift_range": 0.2, "shear_range": 0.2, "zoom_range": 0.2,
-    "horizontal_flip": True, "rescale": 1 / 255,
-}  # fmt: skip
+    "rotation_range": 40,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 0.2,
+    "zoom_range": 0.2,
+    "horizontal_flip": True,
+    "rescale": 1 / 255,
+}
 
 
 def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
@@ -37,7 +43,7 @@ def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
         n_epoch: pictures in an epoch, a multiple of 64.
     """
     load_keras()
-    precision = training.choose_precision()
+    precision = choose_precision()
     images, labels = load_dataset(progress=False).subset("Training")
     images, labels = np.ascontiguousarray(images[:n]), labels[:n]
     few, answers = images[:n_epoch, ..., np.newaxis], labels[:n_epoch]
@@ -45,12 +51,12 @@ def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
         every, some = Path(folder) / "every", Path(folder) / "some"
         _write(every, images, labels)
         _write(some, images[:n_epoch], answers)
-        augmented = _compiled(augmentation.with_augmentation(models.custom_cnn(), seed=0))
+        augmented = _compiled(models.with_augmentation(models.custom_cnn(), seed=0))
         unchanged = _compiled(models.custom_cnn())
         ours, bare = (as_trained(model, _epoch(model, few, answers)) for model in (augmented, unchanged))
-        training.choose_precision("float32")
+        precision.choose_precision("float32")
         original = _compiled(models.custom_cnn())
-        training.choose_precision(precision)
+        precision.choose_precision(precision)
         epoch = f"epoch of the custom CNN with augmentation, {n_epoch} images"
         return [
             compare(
@@ -107,9 +113,14 @@ def _flow(folder: Path):
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
     return ImageDataGenerator(**SETTINGS).flow_from_directory(
-        folder, target_size=(IMAGE_SIZE, IMAGE_SIZE), color_mode="grayscale", classes=list(EMOTIONS),
-        class_mode="sparse", batch_size=BATCH_SIZE, seed=0,
-    )  # fmt: skip
+        folder,
+        target_size=(IMAGE_SIZE, IMAGE_SIZE),
+        color_mode="grayscale",
+        classes=list(EMOTIONS),
+        class_mode="sparse",
+        batch_size=BATCH_SIZE,
+        seed=0,
+    )
 
 
 def _exhaust(batches) -> None:
@@ -121,7 +132,7 @@ def _all_augmented(images: np.ndarray):
     """Return a function that augments uint8 (n, 48, 48) batch by batch, as a graph, which is how training runs it."""
     import tensorflow as tf
 
-    layer = augmentation.augmenter(seed=0)
+    layer = models.augmenter(seed=0)
     augment = tf.function(lambda batch: layer(batch, training=True))
     order = np.random.default_rng(0).permutation(len(images))
 

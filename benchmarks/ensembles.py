@@ -16,11 +16,12 @@ from sklearn.model_selection import RepeatedKFold
 from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils.calibration import fit_temperature_and_bias, mirror_averaged, negative_log_likelihood, with_temperature
-from fer_utils.compact.ensemble import common_division
-from fer_utils.compact.start import Start, moved
-from fer_utils.errors import UserError
-from fer_utils.evaluation import wilson_interval
+from fer_utils.common.errors import UserError
+from fer_utils.common.intervals import wilson_interval
+from fer_utils.common.probabilities import mirror_averaged, negative_log_likelihood, with_temperature
+from fer_utils.evaluation.calibration import fit_temperature_and_bias
+from workshop.model.ensemble import common_division
+from workshop.model.start import Start, moved
 
 FOLDS, DIVISIONS = 5, 20
 # Pixels down and to the right.
@@ -51,9 +52,12 @@ def main() -> None:
     faces, labels = images[held], np.asarray(labels)[held]
     logits = {seed: _logits(start.model, faces) for seed, start in sorted(models.items())}
     settings = {
-        "members": [str(path) for path in arguments.member], "n": len(held), "divisions": DIVISIONS,
-        "positions": len(POSITIONS), **division,
-    }  # fmt: skip
+        "members": [str(path) for path in arguments.member],
+        "n": len(held),
+        "divisions": DIVISIONS,
+        "positions": len(POSITIONS),
+        **division,
+    }
     text = page(record(arguments, dataset, settings, watch.seconds, weigh(logits, labels)))
     arguments.table.write_text(text, encoding="utf-8")
     print(text)
@@ -87,10 +91,15 @@ def weigh(logits: dict, labels: np.ndarray) -> pd.DataFrame:
         nats = np.mean([negative_log_likelihood(labels, p) for places in divisions for p in places])
         rows.append(
             {
-                "members": ", ".join(map(str, members)), "right": float(right.mean()), "n": len(labels), "low": low,
-                "high": high, "nats": float(nats), "right as it is": float(right[:, 0].mean()),
+                "members": ", ".join(map(str, members)),
+                "right": float(right.mean()),
+                "n": len(labels),
+                "low": low,
+                "high": high,
+                "nats": float(nats),
+                "right as it is": float(right[:, 0].mean()),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows).sort_values(["right", "nats"], ascending=[False, True], kind="stable")
 
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from benchmarks.as_trained import as_trained
 from benchmarks.side_by_side import Comparison, compare
-from fer_utils import features, models, training
+from fer_utils import models
+from fer_utils.common.paths import cache_folder
 from fer_utils.dataset import load_dataset
-from fer_utils.paths import cache_folder
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training import feature_batches, feature_store, frozen_layers
+from fer_utils.training.precision import choose_precision
 
 BATCH_SIZE = 64
 LOSS = "sparse_categorical_crossentropy"
@@ -20,7 +22,7 @@ SIZES = {48: (4096, 3), 224: (512, 3)}
 def measure() -> list[Comparison]:
     """Measure notebook 05's second stage and notebook 06's first, with random weights, which cost what others cost."""
     load_keras()
-    precision = training.choose_precision()
+    precision = choose_precision()
     images, labels = load_dataset(progress=False).subset("Training")
     rows = []
     for image_size, (n, repeats) in SIZES.items():
@@ -35,13 +37,13 @@ def _both_stages(images, precision: str) -> Comparison:
     backbone, _ = models.load_backbone("VGG16", 48, "random")
     backbone.trainable = False
     model = models.vgg16_classifier(backbone, 48)
-    of_head, _ = features.split_frozen(model)
-    on_the_way = features.split_on_the_way(model, of_head, backbone.layers[-3:])
+    of_head, _ = frozen_layers.split_frozen(model)
+    on_the_way = frozen_layers.split_on_the_way(model, of_head, backbone.layers[-3:])
 
     def compute(**how):
         shutil.rmtree(cache_folder() / "features", ignore_errors=True)
-        features.compute(of_head, images, BATCH_SIZE, progress=False, **how)
-        features.compute(on_the_way[0], images, BATCH_SIZE, progress=False)
+        feature_store.compute(of_head, images, BATCH_SIZE, progress=False, **how)
+        feature_store.compute(on_the_way[0], images, BATCH_SIZE, progress=False)
 
     return compare(
         f"features of both stages, VGG16, {len(images):,} images at 48 px, {precision}: the second's on the way",
@@ -65,8 +67,8 @@ def _models(image_size: int):
 
 def _compare(what: str, model, images, labels, how: str, repeats: int) -> Comparison:
     keras = load_keras()
-    frozen, tail = features.split_frozen(model)
-    kept = features.compute(frozen, images, BATCH_SIZE, progress=False)
+    frozen, tail = frozen_layers.split_frozen(model)
+    kept = feature_store.compute(frozen, images, BATCH_SIZE, progress=False)
     answer = tail.predict(np.asarray(kept), BATCH_SIZE, verbose=0)
     expected = model.predict(images[..., None], BATCH_SIZE, verbose=0)
     difference = float(np.abs(answer - expected).max())
@@ -75,7 +77,7 @@ def _compare(what: str, model, images, labels, how: str, repeats: int) -> Compar
     return compare(
         f"epoch, {what}, {len(labels):,} images at {how} (probabilities differ by {difference:.0e})",
         "`fit` through the whole network",
-        as_trained(tail, _epoch(tail, features.batches(kept, labels, BATCH_SIZE, seed=0))),
+        as_trained(tail, _epoch(tail, feature_batches.batches(kept, labels, BATCH_SIZE, seed=0))),
         _epoch(model, images[..., None], labels),
         repeats,
     )

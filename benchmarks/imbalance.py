@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils import imbalance
+from fer_utils.audit.near_copies import near_groups
 from fer_utils.dataset import split_validation
-from fer_utils.label_noise import edge_features
-from fer_utils.near_duplicates import near_groups
-from fer_utils.quiet import load_keras
-from fer_utils.training import choose_precision
+from fer_utils.dataset.edges import edge_features
+from fer_utils.experiments import remedy_table, unequal_classes
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training.precision import choose_precision
 
 NETWORKS = {
     "head": "one dense layer of 256 on histograms of oriented gradients",
@@ -41,15 +41,21 @@ def main() -> None:
     choose_precision(arguments.dtype)
     (images, labels), (test, test_labels) = dataset.subset("Training"), dataset.subset("PublicTest")
     fit_rows, _ = split_validation(images, labels, groups=near_groups(images))
-    predicted = imbalance.run(
-        (_inputs(images[fit_rows], arguments.network), labels[fit_rows]), _inputs(test, arguments.network),
-        seeds=range(arguments.seeds), epochs=arguments.epochs, build=_builder(arguments.network),
-    )  # fmt: skip
-    table = imbalance.table(test_labels, predicted)
+    predicted = unequal_classes.run(
+        (_inputs(images[fit_rows], arguments.network), labels[fit_rows]),
+        _inputs(test, arguments.network),
+        seeds=range(arguments.seeds),
+        epochs=arguments.epochs,
+        build=_builder(arguments.network),
+    )
+    table = remedy_table.table(test_labels, predicted)
     settings = {
-        "network": arguments.network, "seeds": arguments.seeds, "epochs": arguments.epochs, "dtype": arguments.dtype,
+        "network": arguments.network,
+        "seeds": arguments.seeds,
+        "epochs": arguments.epochs,
+        "dtype": arguments.dtype,
         "n_fit": len(fit_rows),
-    }  # fmt: skip
+    }
     text = page(record(arguments, dataset, settings, watch.seconds, table))
     arguments.table.write_text(text, encoding="utf-8")
     print(text)
@@ -64,9 +70,9 @@ def page(content: dict) -> str:
     )
     parts = [
         HEAD.format(network=NETWORKS[settings["network"]], seeds=settings["seeds"], epochs=settings["epochs"]),
-        as_table(imbalance.readable(table)),
+        as_table(remedy_table.readable(table)),
         "\nGain over doing nothing, on the same pictures and seeds, in percentage points:\n\n",
-        as_table(imbalance.gains(table)),
+        as_table(remedy_table.gains(table)),
         "\n",
         measured_line(content, command),
     ]
@@ -79,8 +85,8 @@ def _inputs(images, network):
 
 def _builder(network):
     if network == "head":
-        return imbalance.small_head
-    from fer_utils.models import compact_cnn
+        return unequal_classes.small_head
+    from fer_utils.models.compact_cnn import compact_cnn
 
     return lambda inputs: compact_cnn()
 

@@ -7,20 +7,20 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils import broken_protocols, label_noise, leakage
-from fer_utils.compact.shipped import ShippedModel
+from fer_utils import audit
+from fer_utils.audit.deduplicate import CONTRADICTING, kept_rows
+from fer_utils.audit.near_copies import near_groups, near_pairs
+from fer_utils.common.intervals import bootstrap_interval, wilson_interval
+from fer_utils.common.labels import EMOTIONS
 from fer_utils.dataset import duplicate_groups
-from fer_utils.deduplication import CONTRADICTING, kept_rows
-from fer_utils.evaluation import wilson_interval
-from fer_utils.labels import EMOTIONS
-from fer_utils.near_duplicates import near_groups, near_pairs
-from fer_utils.significance import bootstrap_interval
+from fer_utils.detector.shipped import ShippedModel
+from fer_utils.experiments import workbench
 
 SEEDS = range(5)
 HEAD = """# Copies in FER-2013
 
 Made by `benchmarks/leakage_audit.py`; do not edit. "Exact" copies have identical pixels; "near" ones are found by a
-perceptual hash and checked by correlation (`fer_utils.near_duplicates`), blank pictures left out. Near copies are a
+perceptual hash and checked by correlation (`fer_utils.audit.near_copies`), blank pictures left out. Near copies are a
 lower bound: a photograph that was cut out very differently is missed. {pairs:,} pairs of near copies were found in
 {seconds:.0f} seconds of processor time. In brackets: 95 % interval (Wilson; of
 differences, bootstrap over the pictures).
@@ -40,7 +40,7 @@ TITLES = {
 def kinds_of_test_pictures(copies: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return for each kind of test picture which of them, in their order, are of that kind: bool (n,)."""
     in_training = (copies["usage"] == "Training").to_numpy()
-    exact, near = (leakage.has_twin(copies[kind], ~in_training, in_training) for kind in leakage.KINDS)
+    exact, near = (audit.has_twin(copies[kind], ~in_training, in_training) for kind in audit.KINDS)
     return {
         "identical picture in Training": exact,
         "near copy in Training": near & ~exact,
@@ -90,14 +90,14 @@ def accuracy_with_and_without(dataset, copies: pd.DataFrame, features: np.ndarra
     """
     in_training = (copies["usage"] == "Training").to_numpy()
     known = np.zeros(len(copies), bool)
-    known[in_training] = leakage.has_twin(copies["near"], in_training, ~in_training)
+    known[in_training] = audit.has_twin(copies["near"], in_training, ~in_training)
     labels = dataset.labels[copies.index.to_numpy()]
     without = np.flatnonzero(in_training & ~known)
     right = {"with": [], "without": []}
     for seed in tqdm(SEEDS, "trainings with and without copies", unit="pair"):
         others = np.random.default_rng(seed).permutation(without)[known.sum() :]
         for name, fit in {"with": np.concatenate([np.flatnonzero(known), others]), "without": without}.items():
-            head = broken_protocols.fitted(features[fit], labels[fit], seed)
+            head = workbench.fitted(features[fit], labels[fit], seed)
             right[name].append(head.predict(features[~in_training]) == labels[~in_training])
     means = {name: np.mean(each, axis=0) for name, each in right.items()}
     table = {}
@@ -135,8 +135,8 @@ def flagged_labels(dataset, copies: pd.DataFrame, features: np.ndarray) -> pd.Da
     training = copies[in_training]
     rows, groups = training.index.to_numpy(), training["near"].to_numpy()
     labels = dataset.labels[rows]
-    probabilities = label_noise.cross_validated_probabilities(features[in_training], labels, groups)
-    flagged = label_noise.suspicious_labels(labels, probabilities)["flagged"].sort_index().to_numpy()
+    probabilities = audit.cross_validated_probabilities(features[in_training], labels, groups)
+    flagged = audit.suspicious_labels(labels, probabilities)["flagged"].sort_index().to_numpy()
     contradicting = (pd.Series(labels).groupby(groups).transform("nunique") > 1).to_numpy()
     table = {}
     for name, chosen in {"copies under several labels": contradicting, "all": np.ones(len(rows), bool)}.items():
@@ -151,16 +151,16 @@ def main() -> None:
     before = time.process_time()
     pairs = near_pairs(dataset.images)
     seconds = time.process_time() - before
-    copies = leakage.find_copies(dataset, pairs)
-    features = label_noise.edge_features(dataset.images[copies.index.to_numpy()])
-    twins = leakage.twins_in_training(copies)
+    copies = audit.find_copies(dataset, pairs)
+    features = dataset.edge_features(dataset.images[copies.index.to_numpy()])
+    twins = audit.twins_in_training(copies)
     twins.index = pd.Index([" ".join(names) for names in twins.index], name="part and emotion")
     tables = {
         "twins": twins.astype(object),
         "worth": accuracy_by_twin(dataset, copies),
         "memory": accuracy_with_and_without(dataset, copies, features),
-        "contradictions": leakage.contradictions(copies).astype(object).rename_axis("copies"),
-        "label pairs": leakage.label_pairs(copies).to_frame(),
+        "contradictions": audit.contradictions(copies).astype(object).rename_axis("copies"),
+        "label pairs": audit.label_pairs(copies).to_frame(),
         "policies": what_is_left(dataset, pairs),
         "flagged": flagged_labels(dataset, copies, features),
     }

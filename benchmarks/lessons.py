@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.experiment import ROOT, as_table
-from fer_utils.evaluation import TOGETHER
-from fer_utils.results import comparison, load_results, model_of
-from fer_utils.runner import run_notebooks
+from fer_utils.evaluation.scores import TOGETHER
+from fer_utils.records.comparison import comparison, model_of
+from fer_utils.records.run_record import load_results
+from fer_utils.runner.series import run_notebooks
 
 HEAD = """# Does the sample show what the lessons teach?
 

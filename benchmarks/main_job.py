@@ -26,7 +26,10 @@ def _seconds(jobs: int) -> float:
         command = [sys.executable, "-m", "fer_utils", "run", "--profile", "sample", "--out", folder]
         started = time.perf_counter()
         subprocess.run(
-            [*command, "--jobs", str(jobs)], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [*command, "--jobs", str(jobs)],
+            check=True,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             env={**environment, "FER_CACHE": os.path.join(folder, "cache")},
-        )  # fmt: skip
+        )
         return time.perf_counter() - started

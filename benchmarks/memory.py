@@ -74,8 +74,8 @@ def peak() -> float:
 def ours(backbone: str = "") -> None:
     """Open the data, split it and train a few steps as the notebooks do."""
     from fer_utils.dataset import split_validation
-    from fer_utils.quiet import load_keras
-    from fer_utils.training import as_input
+    from fer_utils.models.keras_start import load_keras
+    from fer_utils.models.predict import as_input
 
     load_keras()
     dataset = load_dataset(progress=False)
@@ -91,7 +91,7 @@ def plain(backbone: str = "") -> None:
     import cv2
     from sklearn.model_selection import train_test_split
 
-    from fer_utils.quiet import load_keras
+    from fer_utils.models.keras_start import load_keras
 
     keras = load_keras()
     dataset = load_dataset(progress=False)
@@ -145,7 +145,7 @@ def notebook_peak(stem: str = "03") -> float:
     import nbformat
     from nbclient import NotebookClient
 
-    from fer_utils.profiles import find_notebooks
+    from fer_utils.runner.profiles import find_notebooks
 
     (path,) = find_notebooks([stem])
     notebook = nbformat.read(path, as_version=4)

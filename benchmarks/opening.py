@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.side_by_side import Comparison, compare
+from fer_utils.common.paths import cache_folder
 from fer_utils.dataset import find_source, load_dataset
-from fer_utils.dataset.read import IMAGE_ENDINGS
-from fer_utils.paths import cache_folder
+from fer_utils.dataset.pictures import IMAGE_ENDINGS
 
 
 def measure() -> list[Comparison]:

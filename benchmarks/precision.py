@@ -12,8 +12,8 @@ from tqdm import tqdm
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
 from fer_utils import evaluation, models
 from fer_utils.dataset import split_validation, subsample
-from fer_utils.precision import choose_precision
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training.precision import choose_precision
 
 FORMATS = ("float32", "mixed_bfloat16")
 HEAD = """# Do 16-bit numbers cost accuracy?
@@ -41,9 +41,12 @@ def main() -> None:
         for seed in tqdm(range(arguments.seeds), unit="pair")
     )
     settings = {
-        "seeds": arguments.seeds, "epochs": arguments.epochs, "width": arguments.width, "n_fit": len(rows),
+        "seeds": arguments.seeds,
+        "epochs": arguments.epochs,
+        "width": arguments.width,
+        "n_fit": len(rows),
         "n_test": len(test),
-    }  # fmt: skip
+    }
     text = page(record(arguments, dataset, settings, watch.seconds, table))
     arguments.table.write_text(text, encoding="utf-8")
     print(text)
@@ -61,7 +64,7 @@ def _pair(images, labels, test, test_labels, seed: int, arguments) -> dict:
         watch = Stopwatch()
         model.fit(images[..., np.newaxis], labels, batch_size=64, epochs=arguments.epochs, verbose=0)
         found[f"seconds, {name}"] = round(watch.seconds, 1)
-        found[name] = evaluation.score(test_labels, evaluation.predict(model, test), "PublicTest")["accuracy"]
+        found[name] = evaluation.score(test_labels, models.predict(model, test), "PublicTest")["accuracy"]
     return found
 
 

@@ -21,10 +21,10 @@ import numpy as np
 from skimage import data
 
 from benchmarks.side_by_side import Comparison, compare
-from fer_utils.compact.shipped import load_shipped
-from fer_utils.prediction import EmotionDetector
-from fer_utils.quiet import load_keras
-from fer_utils.widgets import EmotionUploader
+from fer_utils.detector.detector import EmotionDetector
+from fer_utils.models.compact_cnn import load_shipped
+from fer_utils.models.keras_start import load_keras
+from fer_utils.widgets.form import EmotionUploader
 
 PYTHON_WITH_FER = "FER_PACKAGE_PYTHON"
 # One at a time, as a camera brings them.
@@ -126,9 +126,10 @@ def _imports() -> list[Comparison]:
     return [
         compare(f"{what}, new process", "import tensorflow", _process(sys.executable, *arguments), plain, 2)
         for what, arguments in (
-            ("import fer_utils", ("-c", "import fer_utils")), ("fer --help", ("-m", "fer_utils", "--help")),
+            ("import fer_utils", ("-c", "import fer_utils")),
+            ("fer --help", ("-m", "fer_utils", "--help")),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _against_keras(photo: str, model: str, folder: str) -> list[Comparison]:
@@ -162,11 +163,13 @@ def _against_fer(photo: str) -> list[Comparison]:
                 *(
                     compare(ALONE, f"fer's model, {how}", _one_by_one(detector), partial(script, way), 5)
                     for how, way in (
-                        ("model.predict", "predict"), ("model(x)", "call"), ("tf.function", "function"),
+                        ("model.predict", "predict"),
+                        ("model(x)", "call"),
+                        ("tf.function", "function"),
                         ("quantised, TensorFlow Lite (its default)", "lite"),
                     )
                 ),
-            ]  # fmt: skip
+            ]
     except (OSError, RuntimeError) as error:
         print(f"The package fer is left out: {error}")
         return []
@@ -192,9 +195,10 @@ def _form(photo: str, folder: str):
     def submit():
         form.clear()
         for message, parts in (
-            ({"kind": "begin"}, []), ({"kind": "part", "name": "astronaut.jpg", "first": True}, [content]),
+            ({"kind": "begin"}, []),
+            ({"kind": "part", "name": "astronaut.jpg", "first": True}, [content]),
             ({"kind": "end"}, []),
-        ):  # fmt: skip
+        ):
             form.picker._handle_custom_msg(message, parts)
         form.submit_button.click()
         if not form.faces:

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fer_utils import features, models, training
+from fer_utils import models
 from fer_utils.dataset import find_source, load_dataset
 from fer_utils.dataset.download import PUBLISHED_COUNTS
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training import feature_batches, frozen_layers
+from fer_utils.training.precision import choose_precision
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 BEGIN, END = "<!-- measured: begin, written by `python -m benchmarks.scaling` -->", "<!-- measured: end -->"
@@ -44,11 +46,11 @@ def measure_numbers(images: np.ndarray, labels: np.ndarray, bar: tqdm) -> list[s
     lines = []
     for name in ("custom CNN", *TAILS):
         if name == "custom CNN":
-            model, x, numbers = _compiled(models.custom_cnn()), training.as_input(images), NUMBERS[:2]
+            model, x, numbers = _compiled(models.custom_cnn()), models.as_input(images), NUMBERS[:2]
         else:
-            frozen, tail = features.split_frozen(_frozen_model(name, 48))
+            frozen, tail = frozen_layers.split_frozen(_frozen_model(name, 48))
             few = SIZES[48]
-            x = np.asarray(frozen.predict(training.as_input(images[:few]), BATCH_SIZE, verbose=0), np.float16)
+            x = np.asarray(frozen.predict(models.as_input(images[:few]), BATCH_SIZE, verbose=0), np.float16)
             model, numbers = _compiled(tail), NUMBERS
         for n in numbers:
             seconds = _epoch_seconds(model, x, labels, n)
@@ -68,8 +70,8 @@ def measure_sizes(images: np.ndarray, labels: np.ndarray, bar: tqdm) -> list[str
     lines = []
     for name in TAILS:
         for image_size, n in SIZES.items():
-            frozen, tail = features.split_frozen(_frozen_model(name, image_size))
-            x = training.as_input(images[:n])
+            frozen, tail = frozen_layers.split_frozen(_frozen_model(name, image_size))
+            x = models.as_input(images[:n])
             frozen.predict(x[:16], 16, verbose=0)
             seconds, kept = _timed(lambda frozen=frozen, x=x: frozen.predict(x, 16, verbose=0))
             kept = np.asarray(kept, np.float16)
@@ -108,13 +110,13 @@ def _compiled(model):
 
 def _epoch_seconds(model, x: np.ndarray, labels: np.ndarray, n: int) -> float:
     """Return the core-seconds of an epoch over n images, after two steps that do not count."""
-    from fer_utils.faster_fit import faster_fit
+    from fer_utils.acceleration.faster_fit import faster_fit
 
     rows = np.arange(n) % len(x)
 
     def epoch(of: np.ndarray) -> None:
         if x.dtype == np.float16:
-            model.fit(features.batches(x[of], labels[of], BATCH_SIZE, seed=0), shuffle=False, verbose=0)
+            model.fit(feature_batches.batches(x[of], labels[of], BATCH_SIZE, seed=0), shuffle=False, verbose=0)
         else:
             model.fit(x[of], labels[of], batch_size=BATCH_SIZE, verbose=0)
 
@@ -177,7 +179,7 @@ def main() -> None:
         load_keras()
         # Each network and size is compiled once, which TensorFlow takes for a mistake.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        precision = training.choose_precision()
+        precision = choose_precision()
         source, is_sample = find_source()
         images, labels = load_dataset(source, progress=False).subset("Training")
         images, labels = np.array(images[: NUMBERS[1]]), labels[: NUMBERS[1]]

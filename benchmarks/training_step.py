@@ -7,9 +7,11 @@ import numpy as np
 
 from benchmarks.as_trained import as_trained
 from benchmarks.side_by_side import Comparison, compare
-from fer_utils import models, training
+from fer_utils import models
 from fer_utils.dataset import load_dataset
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training import run_files
+from fer_utils.training.precision import choose_precision, why_precision
 
 BATCH_SIZE = 64
 NARROW = 0.25
@@ -23,13 +25,13 @@ def measure(steps: int = 2) -> list[Comparison]:
         steps: steps in each run.
     """
     load_keras()
-    precision, reason = training.choose_precision(), training.why_precision()
+    precision, reason = choose_precision(), why_precision()
     images, labels = load_dataset(progress=False).subset("Training")
     batch = images[:BATCH_SIZE, ..., np.newaxis].astype("float32"), labels[:BATCH_SIZE]
     ours, narrow, narrow_plain = _compiled(), _compiled(NARROW), _compiled(NARROW)
-    training.choose_precision("float32")
+    precision.choose_precision("float32")
     plain = _compiled()
-    training.choose_precision(precision)
+    precision.choose_precision(precision)
     rows = [
         compare(
             f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, fused kernels, {reason}",
@@ -55,8 +57,8 @@ def measure(steps: int = 2) -> list[Comparison]:
         last, best = Path(folder) / "checkpoint.keras", Path(folder) / "model.keras"
 
         def keep():
-            training._save_model(ours, last)
-            training._duplicate(last, best)
+            run_files._save_model(ours, last)
+            run_files._duplicate(last, best)
 
         rows.append(
             compare(

@@ -12,10 +12,11 @@ from scipy import stats
 from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils import augmentation, evaluation, models, training
+from fer_utils import models, training
+from fer_utils.acceleration.faster_fit import faster_fit
 from fer_utils.dataset import split_validation
-from fer_utils.faster_fit import faster_fit
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from fer_utils.training import precision
 
 WIDTH, BATCH_SIZE, LEARNING_RATE = 0.25, 64, 1e-3
 # What the network had when these experiments were recorded.
@@ -59,19 +60,22 @@ class TwoWays:
         dataset, watch = open_data(arguments), Stopwatch()
         images, labels = dataset.subset("Training")
         parts = {
-            name: (training.as_input(images[rows]), labels[rows])
+            name: (models.as_input(images[rows]), labels[rows])
             for name, rows in zip(("fit", "validation"), split_validation(images, labels), strict=True)
         }
         parts["test"] = dataset.subset("PublicTest")
-        training.choose_precision()
+        precision.choose_precision()
         runs = [(seed, way) for seed in range(arguments.seeds) for way in self.ways]
         table = pd.concat(self._trained(parts, seed, way, arguments) for seed, way in tqdm(runs, unit="training"))
         settings = {
-            "seeds": arguments.seeds, "epochs": arguments.epochs,
+            "seeds": arguments.seeds,
+            "epochs": arguments.epochs,
             **{name: getattr(arguments, name) for name in self.options},
-            "width": WIDTH, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE,
+            "width": WIDTH,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
             **{f"n_{name}": len(part[1]) for name, part in parts.items()},
-        }  # fmt: skip
+        }
         text = self.page(record(arguments, dataset, settings, watch.seconds, table))
         arguments.table.write_text(text, encoding="utf-8")
         print(text)
@@ -83,11 +87,12 @@ class TwoWays:
         (x, y), (test, test_labels) = parts["fit"], parts["test"]
         warm_up = self.warm_up(way, arguments) * -(-len(y) // BATCH_SIZE)
         network = models.custom_cnn(width=WIDTH, **REGULARISATION)
-        model = augmentation.with_augmentation(network, seed=seed, warm_up=warm_up)
+        model = models.with_augmentation(network, seed=seed, warm_up=warm_up)
         model.compile(
-            training.optimizer(self.optimizer(way), LEARNING_RATE), loss="sparse_categorical_crossentropy",
+            training.optimizer(self.optimizer(way), LEARNING_RATE),
+            loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
-        )  # fmt: skip
+        )
         keras.utils.set_random_seed(seed)
         with faster_fit(model):
             found = model.fit(
@@ -95,11 +100,14 @@ class TwoWays:
             ).history
         rows = pd.DataFrame(
             {
-                "seed": seed, "way": way, "epoch": np.arange(1, arguments.epochs + 1), "training": found["accuracy"],
+                "seed": seed,
+                "way": way,
+                "epoch": np.arange(1, arguments.epochs + 1),
+                "training": found["accuracy"],
                 "validation": found["val_accuracy"],
             }
-        )  # fmt: skip
-        right = evaluation.predict(model, test).argmax(axis=1) == test_labels
+        )
+        right = models.predict(model, test).argmax(axis=1) == test_labels
         # None, which JSON knows, where nothing was measured.
         rows["PublicTest"] = [None] * (len(rows) - 1) + [float(right.mean())]
         return rows

@@ -4,7 +4,7 @@ Importing this package loads neither TensorFlow nor Keras; the modules that need
 (`models`, `training`, `augmentation`, `prediction`) import them when they are used.
 """
 
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE, USAGES
+from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE, USAGES
 
 __version__ = "0.1.0"
 __all__ = ["EMOTIONS", "IMAGE_SIZE", "USAGES", "__version__"]

@@ -1,5 +1,5 @@
 """`python -m fer_utils` is `fer`."""
 
-from fer_utils.cli import main
+from fer_utils.cli.main import main
 
 main()

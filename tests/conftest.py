@@ -59,7 +59,7 @@ def tiny_data():
 @pytest.fixture
 def tiny_model():
     """A function that builds a small compiled network of the series' shape."""
-    from fer_utils.quiet import load_keras
+    from fer_utils.models.keras_start import load_keras
 
     keras = load_keras()
 
@@ -84,7 +84,7 @@ def tiny_model():
 @pytest.fixture
 def tiny_transfer():
     """A function that builds an uncompiled network with a backbone of two convolutions in it."""
-    from fer_utils.quiet import load_keras
+    from fer_utils.models.keras_start import load_keras
 
     keras = load_keras()
 

@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
-from fer_utils import augmentation, evaluation, models, results, training
+from fer_utils import models, records, training
 from fer_utils.dataset import divide, load_dataset
-from fer_utils.earlier_weights import begin_with
-from fer_utils.errors import UserError
-from fer_utils.quiet import load_keras
+from fer_utils.models.keras_start import load_keras
+from workshop.command_line import run
+from workshop.earlier_weights import begin_with
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -63,23 +63,43 @@ def main(
     changes = {"strength": strength, "gentle_epochs": gentle_epochs, "erased": erased} if augmented else {}
     if augmented:
         grown = gentle_epochs * -(-n // batch_size)
-        model = augmentation.with_augmentation(model, seed=seed, strength=strength, erased=erased, warm_up=grown)
+        model = models.with_augmentation(model, seed=seed, strength=strength, erased=erased, warm_up=grown)
     rate = learning_rate if rate_patience else training.cosine_rate(learning_rate, epochs, n, batch_size)
     model.compile(
         training.optimizer(optimizer, rate, weight_decay), training.loss(label_smoothing), metrics=["accuracy"]
     )
     run = training.train(
-        model, parts["training"], parts["validation"], name=f"04_with{'' if augmented else 'out'}_augmentation",
-        output_dir=out, epochs=epochs, batch_size=batch_size, seed=seed, patience=patience or None,
-        rate_patience=rate_patience or None, settings=start,
-    )  # fmt: skip
+        model,
+        parts["training"],
+        parts["validation"],
+        name=f"04_with{'' if augmented else 'out'}_augmentation",
+        output_dir=out,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        patience=patience or None,
+        rate_patience=rate_patience or None,
+        settings=start,
+    )
     print(f"best epoch on the validation part: {run.best_epoch} of {run.epochs}")
     settings = {
-        "learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size, "seed": seed, "width": width,
-        "rate_patience": rate_patience, "weight_decay": weight_decay, "optimizer": optimizer, "l2": l2,
-        "label_smoothing": label_smoothing, "dropout": dropout, "head_dropout": head_dropout,
-        "validation_split": validation_split, "training_images": n, **start, **changes,
-    }  # fmt: skip
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "width": width,
+        "rate_patience": rate_patience,
+        "weight_decay": weight_decay,
+        "optimizer": optimizer,
+        "l2": l2,
+        "label_smoothing": label_smoothing,
+        "dropout": dropout,
+        "head_dropout": head_dropout,
+        "validation_split": validation_split,
+        "training_images": n,
+        **start,
+        **changes,
+    }
     score_and_record(run, dataset, parts, settings)
     kind = "custom_cnn_augmented" if augmented else "custom_cnn"
     command = f"python -m workshop.custom_cnn {shlex.join(sys.argv[1:])}"
@@ -98,21 +118,21 @@ def score_and_record(run, dataset, parts: dict, settings: dict) -> dict:
     Returns:
         The record, as from `results.record`.
     """
-    judged = evaluation.judge(run.model, parts)
+    judged = training.judge(run.model, parts)
     held_out = {name: part for name, part in parts.items() if name != "training"}
-    twice = evaluation.judge_twice(run.model, held_out, judged)
+    twice = training.judge_twice(run.model, held_out, judged)
     print(judged, "together with the mirror image:", twice, sep="\n")
     title = "Custom CNN" if settings["width"] == 1 else f"Custom CNN, width {settings['width']},"
-    return results.record(
-        title=f"{title} {'with' if 'strength' in settings else 'without'} augmentation", run=run, dataset=dataset,
-        scores=list(judged.scores.values()), settings=settings, predictions=judged.probabilities,
+    return records.record(
+        title=f"{title} {'with' if 'strength' in settings else 'without'} augmentation",
+        run=run,
+        dataset=dataset,
+        scores=list(judged.scores.values()),
+        settings=settings,
+        predictions=judged.probabilities,
         mirrored=list(twice.scores.values()),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except UserError as error:
-        print(f"workshop.custom_cnn: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(app, "workshop.custom_cnn")

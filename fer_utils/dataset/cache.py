@@ -29,16 +29,22 @@ from pathlib import Path
 import filelock
 import numpy as np
 
+from fer_utils.common.paths import cache_folder
+from fer_utils.dataset.fer_dataset import FerDataset, SkippedFile
 from fer_utils.dataset.folder_form import walk
-from fer_utils.dataset.records import FerDataset, SkippedFile
-from fer_utils.paths import cache_folder
 
 VERSION = 2
+
 ARRAYS = ("images", "labels", "usage", "names")
+
 SECONDS_TO_WAIT = 300
+
 ABANDONED_AFTER = 24 * 3600
+
 FILES_ALWAYS_ASKED = 4096
+
 SHARES = 16
+
 BLOCK = 16 * 2**20
 
 

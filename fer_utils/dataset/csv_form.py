@@ -16,19 +16,27 @@ from typing import IO, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from fer_utils.dataset.records import FerDataset, SkippedFile, fingerprint_of
-from fer_utils.errors import UserError
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE, USAGES
+from fer_utils.common.errors import UserError
+from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE, USAGES
+from fer_utils.dataset.fer_dataset import FerDataset, SkippedFile, fingerprint_of
 
 PIXELS = IMAGE_SIZE * IMAGE_SIZE
+
 BLOCK_BYTES = 2**20
+
 LONGEST_LINE = 2**20
-"""Bytes; a row has about 8,500."""
+
 ROWS_AT_ONCE = 16
-"""Rows parsed in one go. More would leave the processor's cache, and their arrays would be new memory each time."""
+
 SPACE, ZERO = np.uint8(ord(" ")), np.uint8(ord("0"))
+
 CODES = {str(code).encode(): code for code in range(len(EMOTIONS))}
+
 PARTS = {usage.encode(): usage for usage in USAGES}
+
+"""Bytes; a row has about 8,500."""
+
+"""Rows parsed in one go. More would leave the processor's cache, and their arrays would be new memory each time."""
 
 
 class Rows(NamedTuple):
@@ -84,9 +92,15 @@ def read_csv(stream: IO[bytes], source: Path, form: str, size: int, progress: bo
     images.resize((len(names), IMAGE_SIZE, IMAGE_SIZE), refcheck=False)
     labels, usage = np.asarray(labels, np.int64), np.asarray(usage, dtype=np.str_)
     return FerDataset(
-        images, labels, usage, np.asarray(names, dtype=np.str_), str(source), form,
-        fingerprint_of(images, labels, usage, digest), skipped,
-    )  # fmt: skip
+        images,
+        labels,
+        usage,
+        np.asarray(names, dtype=np.str_),
+        str(source),
+        form,
+        fingerprint_of(images, labels, usage, digest),
+        skipped,
+    )
 
 
 class _NotATable(ValueError):
@@ -150,11 +164,14 @@ def _parse_block(block: bytes, columns: list[str]) -> Rows:
         code = _label(row[emotion])
         part = "Training" if usage is None else PARTS.get(row[usage].strip())
         reasons.append(
-            f"label '{_shown(row[emotion])}' is not 0 to {len(EMOTIONS) - 1}" if code is None
-            else f"usage '{_shown(row[usage].strip())}' is not one of {', '.join(USAGES)}" if part is None
-            else f"pixels are not {PIXELS} numbers from 0 to 255" if not sound
+            f"label '{_shown(row[emotion])}' is not 0 to {len(EMOTIONS) - 1}"
+            if code is None
+            else f"usage '{_shown(row[usage].strip())}' is not one of {', '.join(USAGES)}"
+            if part is None
+            else f"pixels are not {PIXELS} numbers from 0 to 255"
+            if not sound
             else ""
-        )  # fmt: skip
+        )
         if not reasons[-1]:
             labels.append(code)
             parts.append(part)

@@ -4,10 +4,10 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from fer_utils.common.errors import UserError, WentWrong
+from fer_utils.common.labels import EMOTIONS
+from fer_utils.dataset.fer_dataset import FerDataset
 from fer_utils.dataset.load import load_dataset
-from fer_utils.dataset.records import FerDataset
-from fer_utils.errors import UserError, WentWrong
-from fer_utils.labels import EMOTIONS
 
 HANDLE = "msambare/fer2013"
 
@@ -16,7 +16,6 @@ PUBLISHED_COUNTS = {
     "PublicTest": (467, 56, 496, 895, 653, 415, 607),
     "PrivateTest": (491, 55, 528, 879, 594, 416, 626),
 }
-"""Images per usage in the order of `EMOTIONS`, as the competition published them."""
 
 BY_HAND = f"""To fetch it by hand:
   1. Sign in at https://www.kaggle.com (a free account; Kaggle may ask for a phone number).
@@ -24,6 +23,8 @@ BY_HAND = f"""To fetch it by hand:
   3. Put archive.zip into the project's data/ folder, without unpacking it.
   4. Check it: fer data info data/archive.zip
 Without an account everything also runs on the embedded sample."""
+
+"""Images per usage in the order of `EMOTIONS`, as the competition published them."""
 
 
 def download(target: Path, progress: bool = True) -> FerDataset:

@@ -3,13 +3,20 @@
 import os
 from pathlib import Path
 
-from fer_utils.errors import UserError
-from fer_utils.paths import data_folders, sample_archive
+from fer_utils.common.errors import UserError
+from fer_utils.common.paths import data_folders, sample_archive
 
 # In this order, so that the original download wins over what somebody unpacked from it.
 USUAL_NAMES = (
-    "archive.zip", "fer2013.zip", "fer2013", "archive", "fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz", ".",
-)  # fmt: skip
+    "archive.zip",
+    "fer2013.zip",
+    "fer2013",
+    "archive",
+    "fer2013.csv",
+    "icml_face_data.csv",
+    "fer2013.tar.gz",
+    ".",
+)
 
 HOW_TO_GET_IT = (
     "run 'fer data get', or download archive.zip by hand from kaggle.com/datasets/msambare/fer2013 into data/"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 USUAL_BYTES = 64 * 2**10
+
 # Windows would otherwise turn line ends in the middle of a picture.
 READ_BYTES = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 

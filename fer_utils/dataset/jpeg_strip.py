@@ -15,20 +15,29 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
-from fer_utils.labels import IMAGE_SIZE
+from fer_utils.common.labels import IMAGE_SIZE
 
 START, FRAME, TABLES = b"\xff\xd8", b"\xff\xc0", (b"\xff\xc4", b"\xff\xdb", b"\xff\xe0")
+
 END = b"\xff\xd9"
+
 RESTARTS = [b"\xff" + bytes([0xD0 + number]) for number in range(8)]
+
 SCAN_HEADER = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+
 # After so many blocks of 8×8 pixels, all those of a picture, comes a restart marker.
 RESTART_INTERVAL = b"\xff\xdd\x00\x04" + ((IMAGE_SIZE // 8) ** 2).to_bytes(2, "big")
+
 SIZE = IMAGE_SIZE.to_bytes(2, "big")
+
 # Eight bits deep, height, width, and one component that is called 1 and has no finer neighbours.
 GREY_FRAME = b"\x00\x0b\x08" + SIZE + SIZE + b"\x01\x01\x11"
+
 HEIGHT_IN_FRAME = 5
+
 # No JPEG is higher than 65,500 lines for libjpeg.
 MOST_AT_ONCE = 65_500 // IMAGE_SIZE
+
 FEWEST_AT_ONCE = 2
 
 

@@ -5,11 +5,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from fer_utils.common.paths import shown
 from fer_utils.dataset.cache import load_cached, source_state, store
+from fer_utils.dataset.fer_dataset import FerDataset
 from fer_utils.dataset.find import HOW_TO_GET_IT, find_source
 from fer_utils.dataset.read import read_source
-from fer_utils.dataset.records import FerDataset
-from fer_utils.paths import shown
 
 
 def load_dataset(data: str | Path | None = None, cache: bool = True, progress: bool = True) -> FerDataset:
@@ -17,7 +17,7 @@ def load_dataset(data: str | Path | None = None, cache: bool = True, progress: b
 
     Searches the path given, `$FER_DATA`, `data/`, and falls back on the embedded sample, which it
     says in one visible line. The first time a source is decoded and kept (see
-    `fer_utils.paths.cache_folder`); after that its images are a read-only memory map.
+    `fer_utils.common.paths.cache_folder`); after that its images are a read-only memory map.
 
     Args:
         data: a zip, folder, CSV or `.tar.gz`; "sample" for the embedded sample; None or "" to search.

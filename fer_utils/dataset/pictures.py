@@ -6,10 +6,12 @@ from pathlib import PurePosixPath
 import cv2
 import numpy as np
 
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE, USAGES
+from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE, USAGES
 
 IMAGE_ENDINGS = (".jpeg", ".jpg", ".png")
+
 SPLIT_FOLDERS = {"train": "Training", "test": "PublicTest"}
+
 COLOUR = "colour"
 
 

@@ -8,8 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import train_test_split
 
-from fer_utils.dataset.records import FerDataset
-from fer_utils.errors import UserError
+from fer_utils.common.errors import UserError
+from fer_utils.dataset.fer_dataset import FerDataset
 
 
 def duplicate_groups(images: np.ndarray) -> np.ndarray:

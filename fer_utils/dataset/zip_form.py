@@ -12,12 +12,18 @@ import zlib
 from typing import IO, NamedTuple
 
 END = struct.Struct("<4s4H2LH")
+
 ENTRY = struct.Struct("<4s4xHH4xLLLHHH8xL")
+
 HEADER = struct.Struct("<4s22xHH")
+
 LONGEST_COMMENT = 0xFFFF
+
 PLAIN_FLAGS = 0x0002 | 0x0004 | 0x0008 | 0x0800
+
 # In an archive made in one go, neighbours in the list are neighbours in the file; else files are read one by one.
 WIDEST = 4
+
 SMALLEST_WIDE = 2**20
 
 
@@ -69,9 +75,13 @@ def _parse_directory(directory: bytes, n: int) -> list[Member] | None:
         except (struct.error, UnicodeDecodeError):
             return None
         if (
-            signature != b"PK\x01\x02" or flags & ~PLAIN_FLAGS or "\0" in name or "\\" in name
-            or method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or 0xFFFFFFFF in (packed, size, offset)
-        ):  # fmt: skip
+            signature != b"PK\x01\x02"
+            or flags & ~PLAIN_FLAGS
+            or "\0" in name
+            or "\\" in name
+            or method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            or 0xFFFFFFFF in (packed, size, offset)
+        ):
             return None
         members.append(Member(name, method, crc, packed, size, offset))
         place += ENTRY.size + n_name + n_extra + n_comment

@@ -11,10 +11,16 @@ from pathlib import Path
 import pytest
 
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--disable-quic", "--no-first-run",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
 START_SECONDS = 120
 
 
@@ -75,8 +81,10 @@ def serve(tmp_path):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        own = {f"{name}_DIR": str(tmp_path / name) for name in
-               ("JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES")}  # fmt: skip
+        own = {
+            f"{name}_DIR": str(tmp_path / name)
+            for name in ("JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES")
+        }
         own |= {"IPYTHONDIR": str(tmp_path / "ipython"), "FER_FLAGGED": str(tmp_path / "flagged")}
         command = [sys.executable, "-m", *(argument.format(port=port) for argument in arguments)]
         with (tmp_path / "server.log").open("w") as log:

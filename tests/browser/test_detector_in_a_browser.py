@@ -13,7 +13,7 @@ from PIL import Image
 from portraits import astronaut, group_photo
 
 from fer_utils import EMOTIONS
-from fer_utils.compact.shipped import ONNX_FILE, assets
+from fer_utils.common.stored_weights import ONNX_FILE, assets
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "06_resnet50.ipynb"
@@ -106,9 +106,14 @@ def test_in_jupyterlab(page, serve, screenshot, tmp_path):
     # Cells outside the window shall be there as well.
     _set(tmp_path, "@jupyterlab/notebook-extension/tracker", windowingMode="none")
     port = serve(
-        "jupyterlab", "--no-browser", "--allow-root", "--port={port}", "--ServerApp.ip=127.0.0.1",
-        "--IdentityProvider.token=", "--ServerApp.root_dir=notebooks",
-    )  # fmt: skip
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--port={port}",
+        "--ServerApp.ip=127.0.0.1",
+        "--IdentityProvider.token=",
+        "--ServerApp.root_dir=notebooks",
+    )
     page.goto(f"http://127.0.0.1:{port}/lab/tree/06.ipynb?reset")
     # Run before the kernel answers, and JupyterLab asks which one to take.
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=120_000)

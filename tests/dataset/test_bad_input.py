@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import tarfile
 import zipfile
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from helpers import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
 
-from fer_utils.dataset import load_dataset, read
-from fer_utils.errors import UserError
+import fer_utils.dataset.files  # noqa: F401
+from fer_utils.common.errors import UserError
+from fer_utils.dataset import load_dataset
 
 
 def failure(path) -> str:
@@ -64,19 +66,19 @@ def test_zip_with_entries_outside(tmp_path, files, name):
 
 
 def test_zip_bomb_by_declared_size(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(read, "MOST_BYTES_IN_ALL", 100_000)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_BYTES_IN_ALL", 100_000)
     path = write_zip(tmp_path / "a.zip", {**files, "train/happy/Training_9.png": bytes(200_000)})
     assert "far more than FER-2013" in failure(path)
 
 
 def test_zip_bomb_with_too_many_files(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(read, "MOST_FILES", 10)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_FILES", 10)
     assert "far more than FER-2013" in failure(write_zip(tmp_path / "a.zip", files))
 
 
 def test_huge_file_is_not_unpacked(tmp_path, files):
     huge = "train/happy/Training_99999999.png"
-    path = write_zip(tmp_path / "a.zip", {**files, huge: bytes(read.MOST_BYTES_PER_FILE + 10)})
+    path = write_zip(tmp_path / "a.zip", {**files, huge: bytes(files.MOST_BYTES_PER_FILE + 10)})
     assert skipped(path) == {huge: "empty, or cannot be read"}
 
 
@@ -168,7 +170,7 @@ def test_tar_cut_short_or_without_table(tmp_path, csv_rows):
 
 
 def test_tar_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(read, "MOST_BYTES_IN_ALL", 1000)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_BYTES_IN_ALL", 1000)
     path = tmp_path / "bomb.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         info = tarfile.TarInfo("fer2013.csv")

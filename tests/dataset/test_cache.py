@@ -3,14 +3,17 @@
 import json
 import multiprocessing
 import os
+import sys
 
 import numpy as np
 import pytest
 from helpers import picture, png, write_folder, write_zip
 
-from fer_utils.dataset import cache, load, load_dataset
+import fer_utils.dataset.cache  # noqa: F401
+import fer_utils.dataset.load  # noqa: F401
+from fer_utils.common.paths import cache_folder
+from fer_utils.dataset import cache, load_dataset
 from fer_utils.dataset.cache import cache_key, load_cached
-from fer_utils.paths import cache_folder
 
 
 @pytest.fixture
@@ -24,7 +27,9 @@ def entry(source):
 
 def test_second_open_is_a_memory_map_with_the_same_content(source, monkeypatch):
     first = load_dataset(source, progress=False)
-    monkeypatch.setattr(load, "read_source", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr(
+        sys.modules["fer_utils.dataset.load"], "read_source", lambda *_, **__: pytest.fail("decoded again")
+    )
     second = load_dataset(source, progress=False)
     assert isinstance(second.images, np.memmap) and not second.images.flags.writeable
     for name in ("images", "labels", "usage", "names"):
@@ -143,7 +148,11 @@ def test_two_processes_build_the_same_entry(source):
 def test_what_was_just_written_is_checked_at_the_next_opening_only(source, monkeypatch):
     checked = []
     start = cache._start_checksums
-    monkeypatch.setattr(cache, "_start_checksums", lambda array, pool: checked.append(1) or start(array, pool))
+    monkeypatch.setattr(
+        sys.modules["fer_utils.dataset.cache"],
+        "_start_checksums",
+        lambda array, pool: checked.append(1) or start(array, pool),
+    )
     assert isinstance(load_dataset(source, progress=False).images, np.memmap)
     assert len(checked) == len(cache.ARRAYS), "those that are written beside the arrays"
     load_dataset(source, progress=False)

@@ -1,21 +1,24 @@
 """A folder of thousands of files: later openings ask few of them, and still notice what has changed."""
 
 import os
+import sys
 import time
 
 import numpy as np
 import pytest
 from helpers import picture, png, write_folder
 
-from fer_utils.dataset import cache, load, load_dataset
+import fer_utils.dataset.cache  # noqa: F401
+import fer_utils.dataset.load  # noqa: F401
+from fer_utils.common.paths import cache_folder
+from fer_utils.dataset import cache, load_dataset, read
 from fer_utils.dataset.cache import SHARES, cache_key, load_cached
-from fer_utils.paths import cache_folder
 
 
 @pytest.fixture
 def folder(tmp_path, files, monkeypatch):
     """A folder of 49 pictures that counts as large, opened once."""
-    monkeypatch.setattr(cache, "FILES_ALWAYS_ASKED", 10)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.cache"], "FILES_ALWAYS_ASKED", 10)
     path = write_folder(tmp_path / "fer2013", files)
     load_dataset(path, progress=False)
     assert load_cached(path) is not None
@@ -95,7 +98,9 @@ def test_an_opening_asks_a_share_of_the_files(folder, monkeypatch):
     monkeypatch.setattr(os, "lstat", lambda path: asked.append(path) or lstat(path))
     complete = cache.source_state
     looks = []
-    monkeypatch.setattr(cache, "source_state", lambda source: looks.append(1) or complete(source))
+    monkeypatch.setattr(
+        sys.modules["fer_utils.dataset.cache"], "source_state", lambda source: looks.append(1) or complete(source)
+    )
     for _ in range(SHARES):
         assert load_cached(folder) is not None
     assert len(looks) == 1, "everything once in so many openings"
@@ -113,7 +118,7 @@ def test_without_a_place_for_the_count_everything_is_asked(folder, monkeypatch):
 
 def test_change_while_reading_is_not_kept(tmp_path, files, monkeypatch):
     path = write_folder(tmp_path / "f", files)
-    read = load.read_source
+    real_read = read.read_source
 
     def read_and_change(source, progress, meanwhile):
         def change_first():
@@ -121,9 +126,9 @@ def test_change_while_reading_is_not_kept(tmp_path, files, monkeypatch):
             overwrite(one(path), 99)
             meanwhile()
 
-        return read(source, progress, change_first)
+        return real_read(source, progress, change_first)
 
-    monkeypatch.setattr(load, "read_source", read_and_change)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.load"], "read_source", read_and_change)
     assert len(load_dataset(path, progress=False)) == 49
     assert load_cached(path) is None
 

@@ -1,14 +1,16 @@
 """The table is read as it is meant, however it was written."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
 from helpers import csv_row, picture, write_csv
 
+import fer_utils.dataset.csv_form  # noqa: F401
+from fer_utils.common.errors import UserError
 from fer_utils.dataset import csv_form, load_dataset
 from fer_utils.dataset.csv_form import _parse_pixels
-from fer_utils.errors import UserError
 
 
 def opened(path):
@@ -23,7 +25,9 @@ def plain(tmp_path, csv_rows):
 def test_blocks_may_end_anywhere(tmp_path, csv_rows, plain, monkeypatch):
     path = write_csv(tmp_path / "a.csv", csv_rows)
     for size in (1, 7, 10_000, 20_000):
-        monkeypatch.setattr(csv_form, "BLOCK_BYTES", size if size > 7 else path.stat().st_size // size)
+        monkeypatch.setattr(
+            sys.modules["fer_utils.dataset.csv_form"], "BLOCK_BYTES", size if size > 7 else path.stat().st_size // size
+        )
         assert opened(path).fingerprint == plain.fingerprint
 
 
@@ -75,8 +79,8 @@ def test_bytes_that_are_not_utf8_cost_their_own_row_at_most(tmp_path, csv_rows, 
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_form, "LONGEST_LINE", 1000)
-    monkeypatch.setattr(csv_form, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.csv_form"], "LONGEST_LINE", 1000)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.csv_form"], "BLOCK_BYTES", 100)
     (tmp_path / "a.csv").write_bytes(b"emotion,pixels,Usage\n" + b"1 " * 5000)
     with pytest.raises(UserError, match="not a readable CSV .a line is longer"):
         opened(tmp_path / "a.csv")
@@ -119,5 +123,7 @@ def test_a_number_moved_to_the_next_row_is_found():
 
 
 def test_sound_rows_are_never_parsed_slowly(tmp_path, csv_rows, plain, monkeypatch):
-    monkeypatch.setattr(csv_form, "_parse_one", lambda row: pytest.fail("parsed slowly"))
+    monkeypatch.setattr(
+        sys.modules["fer_utils.dataset.csv_form"], "_parse_one", lambda row: pytest.fail("parsed slowly")
+    )
     assert opened(write_csv(tmp_path / "a.csv", csv_rows)).fingerprint == plain.fingerprint

@@ -6,10 +6,9 @@ import types
 import pytest
 from helpers import write_folder
 
+from fer_utils.common.errors import UserError
 from fer_utils.dataset import download, load_dataset
-from fer_utils.dataset import download as download_function
 from fer_utils.dataset.download import PUBLISHED_COUNTS, differences
-from fer_utils.errors import UserError
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def test_a_bad_copy_in_the_hubs_cache_is_fetched_anew_once(tmp_path, files, hub,
     good, bad = write_folder(tmp_path / "good", files), tmp_path / "bad"
     bad.mkdir()
     monkeypatch.setattr(hub, "dataset_download", lambda handle, force_download=False: good if force_download else bad)
-    assert len(download_function(tmp_path / "data", progress=False)) == 49
+    assert len(download(tmp_path / "data", progress=False)) == 49
 
 
 @pytest.mark.parametrize("target", ["file", "file/inside"])
@@ -66,7 +65,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_litter(tmp_path, files, hub, smal
 
 def test_good_download_lands_in_the_target(tmp_path, files, hub, small_is_published):
     hub.answer = write_folder(tmp_path / "hub", files)
-    dataset = download_function(tmp_path / "data", progress=False)
+    dataset = download(tmp_path / "data", progress=False)
     assert len(dataset) == 49
     assert len(load_dataset(tmp_path / "data" / "fer2013", progress=False)) == 49
 

@@ -1,18 +1,21 @@
 """The search order: explicit, $FER_DATA, data/, the embedded sample."""
 
+import sys
+
 import pytest
 from helpers import write_folder, write_zip
 
-from fer_utils.dataset import find, find_source, load_dataset
-from fer_utils.errors import UserError
-from fer_utils.paths import sample_archive
+import fer_utils.dataset.find  # noqa: F401
+from fer_utils.common.errors import UserError
+from fer_utils.common.paths import sample_archive
+from fer_utils.dataset import find_source, load_dataset
 
 
 @pytest.fixture
 def data_folder(tmp_path, monkeypatch):
     folder = tmp_path / "project" / "data"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(find, "data_folders", lambda: [folder])
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.find"], "data_folders", lambda: [folder])
     return folder
 
 

@@ -1,11 +1,14 @@
 """Many JPEGs decoded with one call are what they are one by one, pixel for pixel, damaged ones included."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from helpers import picture, png, write_folder, write_zip
 
-from fer_utils.dataset import jpeg_strip, load_dataset, read
+import fer_utils.dataset.read  # noqa: F401
+from fer_utils.dataset import jpeg_strip, load_dataset
 from fer_utils.dataset.jpeg_strip import decode_alike
 from fer_utils.dataset.pictures import decode
 
@@ -146,7 +149,9 @@ def test_strip_that_cannot_be_decoded_is_left(monkeypatch):
 def test_datasets_of_jpegs_are_read_in_strips(tmp_path, monkeypatch):
     files = {f"train/happy/Training_{seed:03}.jpg": jpeg(noisy(seed)) for seed in range(300)}
     expected = [decode(content)[0] for content in files.values()]
-    monkeypatch.setattr(read, "decode", lambda content: pytest.fail("decoded one by one"))
+    monkeypatch.setattr(
+        sys.modules["fer_utils.dataset.read"], "decode", lambda content: pytest.fail("decoded one by one")
+    )
     for path in (write_zip(tmp_path / "a.zip", files), write_folder(tmp_path / "f", files)):
         np.testing.assert_array_equal(load_dataset(path, progress=False).images, expected)
 

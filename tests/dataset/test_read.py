@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 import time
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from helpers import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
 
+import fer_utils.dataset.files  # noqa: F401
+import fer_utils.dataset.read  # noqa: F401
 from fer_utils import EMOTIONS, USAGES
-from fer_utils.dataset import load_dataset, read
+from fer_utils.common.errors import UserError
+from fer_utils.dataset import jpeg_strip, load_dataset, read
 from fer_utils.dataset.csv_form import _parse_pixels
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.dataset.pictures import IMAGE_ENDINGS, classify
-from fer_utils.errors import UserError
 
 
 def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
@@ -48,10 +51,10 @@ def test_pictures_stay_in_order_whoever_decodes_them(tmp_path, files, monkeypatc
         time.sleep(0.002)
         return decode_alike(*both)
 
-    decode_alike = read.decode_alike
-    monkeypatch.setattr(read, "decode_alike", decode_slowly)
-    monkeypatch.setattr(read, "FILES_AT_ONCE", 3)
-    monkeypatch.setattr(read, "MOST_BYTES_WAITING", most_bytes_waiting)
+    decode_alike = jpeg_strip.decode_alike
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.read"], "decode_alike", decode_slowly)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "FILES_AT_ONCE", 3)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.read"], "MOST_BYTES_WAITING", most_bytes_waiting)
     found = read.read_source(source, progress=False)
     np.testing.assert_array_equal(found.images, expected.images)
     assert found.names.tolist() == expected.names.tolist() and found.labels.tolist() == expected.labels.tolist()
@@ -64,10 +67,12 @@ def test_pictures_stay_in_order_whoever_decodes_them(tmp_path, files, monkeypatc
 def test_every_form_says_when_all_is_read(tmp_path, files, csv_rows):
     table = write_csv(tmp_path / "fer2013.csv", csv_rows)
     sources = [
-        write_zip(tmp_path / "a.zip", files), write_folder(tmp_path / "f", files), table,
+        write_zip(tmp_path / "a.zip", files),
+        write_folder(tmp_path / "f", files),
+        table,
         write_tar(tmp_path / "t.tar.gz", table, "fer2013.csv"),
         write_zip(tmp_path / "c.zip", {"fer2013.csv": table.read_bytes()}),
-    ]  # fmt: skip
+    ]
     called = []
     for n, source in enumerate(sources, start=1):
         read.read_source(source, progress=False, meanwhile=lambda: called.append(1))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers import picture
 
+from fer_utils.common.errors import UserError
 from fer_utils.dataset import divide, duplicate_groups, load_dataset, split_validation, subsample
 from fer_utils.dataset.split import linked_groups
-from fer_utils.errors import UserError
 
 
 @pytest.fixture

@@ -3,14 +3,17 @@
 import io
 import re
 import struct
+import sys
 import zipfile
 
 import pytest
 from helpers import picture, png, write_zip
 
-from fer_utils.dataset import load_dataset, read, zip_form
-from fer_utils.dataset.read import iterate_files
-from fer_utils.errors import UserError
+import fer_utils.dataset.files  # noqa: F401
+import fer_utils.dataset.zip_form  # noqa: F401
+from fer_utils.common.errors import UserError
+from fer_utils.dataset import load_dataset, zip_form
+from fer_utils.dataset.files import iterate_files
 
 
 def members_of(content: bytes):
@@ -39,7 +42,7 @@ def test_plain_archives_are_read_as_zipfile_reads_them(tmp_path, compression):
 
 
 def test_files_far_apart_are_read_one_by_one(monkeypatch):
-    monkeypatch.setattr(zip_form, "SMALLEST_WIDE", 10)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.zip_form"], "SMALLEST_WIDE", 10)
     stream = io.BytesIO(make(zipfile.ZIP_STORED, [f"{i}.png" for i in range(100)]))
     found = zip_form.list_members(stream)
     pieces = zip_form.fetch(stream, [found[99], found[0]])
@@ -133,7 +136,7 @@ def test_damaged_file_yields_nothing_and_the_others_stay(tmp_path, damage):
 
 
 def test_no_more_is_unpacked_than_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr(read, "MOST_BYTES_PER_FILE", 1000)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_BYTES_PER_FILE", 1000)
     path = write_zip(tmp_path / "a.zip", {"small.txt": bytes(1000), "large.txt": bytes(1001)})
     assert dict(iterate_files(path)) == {"small.txt": bytes(1000), "large.txt": b""}
 

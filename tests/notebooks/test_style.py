@@ -9,9 +9,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from fer_utils import recorded
-from fer_utils.execution import NEEDS_OTHERS, WIDGET_VIEW
-from fer_utils.profiles import notebook_parameters
+from fer_utils import records
+from fer_utils.runner.execute import NEEDS_OTHERS
+from fer_utils.runner.profiles import notebook_parameters
+from fer_utils.runner.tidy import WIDGET_VIEW
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS, APPENDIX = sorted(FOLDER.glob("*.ipynb")), sorted((FOLDER / "appendix").glob("*.ipynb"))
@@ -106,7 +107,7 @@ def text_of(stem, cell_id):
 
 
 def test_notebook_6_shows_the_records_as_they_are_now():
-    assert text_of("06", "recorded") == recorded.series_table(), "run 'fer refresh --only 06'"
+    assert text_of("06", "recorded") == records.series_table(), "run 'fer refresh --only 06'"
 
 
 @pytest.mark.parametrize(
@@ -114,9 +115,9 @@ def test_notebook_6_shows_the_records_as_they_are_now():
     [("03", "custom_cnn", 0.25), ("04", "custom_cnn_augmented", 1), ("05", "vgg16", 1), ("06", "resnet50v2", 1)],
 )
 def test_the_reference_run_shown_is_the_recorded_one(stem, model, width):
-    known = recorded.reference(model, width=width)
+    known = records.reference(model, width=width)
     if known is None:
-        assert recorded.COMMANDS[model] in text_of(stem, "reference")
+        assert records.COMMANDS[model] in text_of(stem, "reference")
         return
     score = known["scores"]["PublicTest"]
     expected = f"PublicTest {score['accuracy']:.1%} "

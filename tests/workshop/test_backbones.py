@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from fer_utils.compact.shipped import assets
+from fer_utils.common.errors import UserError
+from fer_utils.common.labels import EMOTIONS
+from fer_utils.common.paths import project_root
+from fer_utils.common.stored_weights import assets
 from fer_utils.dataset import load_dataset
-from fer_utils.errors import UserError
-from fer_utils.evaluation import predict
-from fer_utils.face_weights import about_faces, load_faces, weights_file
-from fer_utils.labels import EMOTIONS
-from fer_utils.paths import project_root
-from fer_utils.quiet import load_keras
+from fer_utils.models.face_weights import about_faces, load_faces, weights_file
+from fer_utils.models.keras_start import load_keras
+from fer_utils.models.predict import predict
 
 keras = load_keras()
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import write_zip
 from typer.testing import CliRunner
 
-from fer_utils import recorded
+from fer_utils import records
 from workshop.custom_cnn import app, main
 
 RECORD = "custom_cnn_augmented_gentle3_strength0.5_muon_smoothing0.1_seed0.json"
@@ -37,7 +37,7 @@ def json_of(run, file):
 
 
 def test_without_options_it_is_the_recorded_run():
-    settings = json.loads((recorded.results_folder() / RECORD).read_text())["settings"]
+    settings = json.loads((records.results_folder() / RECORD).read_text())["settings"]
     defaults = {name: each.default for name, each in inspect.signature(main).parameters.items()}
     shared = set(settings) & set(defaults) - {"data"}
     assert {"optimizer", "label_smoothing", "weight_decay", "strength", "gentle_epochs", "epochs", "l2"} <= shared
@@ -60,8 +60,8 @@ def test_it_trains_what_it_says_and_leaves_a_record_that_is_accepted(train, tmp_
     assert f"fer results keep {run}" in output and "--model custom_cnn_augmented" in output
     kept_in = tmp_path / "results"
     kept_in.mkdir()
-    shutil.copy(recorded.results_folder() / "schema.json", kept_in)
-    kept = recorded.keep(run, "custom_cnn_augmented", "python -m workshop.custom_cnn", "here", kept_in)
+    shutil.copy(records.results_folder() / "schema.json", kept_in)
+    kept = records.keep(run, "custom_cnn_augmented", "python -m workshop.custom_cnn", "here", kept_in)
     assert kept.stem == "custom_cnn_augmented_width0.05_gentle3_strength0.5_muon_smoothing0.1_seed0"
 
 
@@ -72,9 +72,7 @@ def test_what_other_recorded_runs_changed_can_be_asked_for(train):
     assert identity["optimizer"]["class_name"] == "Adam"
     assert identity["loss"] == "sparse_categorical_crossentropy"
     assert [layer["class_name"] for layer in identity["network"]["layers"][1:3]] == ["Rescaling", "Conv2D"]
-    second, _ = train(
-        "second", "--start-from", str(first / "model.keras"), "--erased", "0.5", "--rate-patience", "2"
-    )
+    second, _ = train("second", "--start-from", str(first / "model.keras"), "--erased", "0.5", "--rate-patience", "2")
     identity, record = json_of(second, "settings.json"), json_of(second, "metrics.json")
     assert record["settings"]["start"] == identity["start"] and identity["start"]["epochs"] == 1
     assert record["settings"]["erased"] == 0.5 and record["settings"]["rate_patience"] == 2

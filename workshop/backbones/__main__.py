@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from workshop.command_line import run
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
@@ -26,7 +28,7 @@ def train(
 ):
     """Train a backbone on Training, less a twentieth part; go on where the same command stopped."""
     from fer_utils.dataset import load_dataset
-    from fer_utils.quiet import load_keras
+    from fer_utils.models.keras_start import load_keras
 
     load_keras()
     from workshop.backbones.train import Plan, Run
@@ -49,7 +51,7 @@ def finish(
 ):
     """Score a run once, write its record for `fer results keep`, and the weights that ship."""
     from fer_utils.dataset import load_dataset
-    from fer_utils.quiet import load_keras
+    from fer_utils.models.keras_start import load_keras
 
     load_keras()
     from workshop.backbones.finish import finish
@@ -68,5 +70,4 @@ def card():
     print("docs/backbones.md", "changed" if write_card() else "is as it was")
 
 
-if __name__ == "__main__":
-    app()
+run(app, "workshop.backbones")

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from fer_utils.compact.shipped import assets
-from fer_utils.evaluation import macro_f1_range
-from fer_utils.face_weights import about_faces, weights_file
-from fer_utils.paths import project_root
-from fer_utils.recorded import load_recorded, taught_by_shipped, write_between_marks
+from fer_utils.common.paths import project_root
+from fer_utils.common.stored_weights import assets
+from fer_utils.evaluation.scores import macro_f1_range
+from fer_utils.models.face_weights import about_faces, weights_file
+from fer_utils.records.documents import write_between_marks
+from fer_utils.records.keep import load_recorded
+from fer_utils.records.wording import taught_by_shipped
 
 MODELS = {"VGG16": "vgg16", "ResNet50V2": "resnet50v2"}
 

@@ -9,23 +9,28 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from fer_utils.compact.quantisation import quantised
-from fer_utils.compact.shipped import SCALE, assets
-from fer_utils.compact.train import LABEL_SMOOTHING
+from fer_utils.common.files import fingerprint, write_atomically
+from fer_utils.common.labels import IMAGE_SIZE
+from fer_utils.common.stored_weights import SCALE, assets
 from fer_utils.dataset import FerDataset
-from fer_utils.evaluation import Judged, describe, judge
-from fer_utils.face_weights import ABOUT_FILE, load_faces, weights_file
-from fer_utils.labels import IMAGE_SIZE
-from fer_utils.longrun import fingerprint, write_atomically
-from fer_utils.models import INPUT_SHAPE, as_backbone_input, softmax_output
-from fer_utils.results import record
-from fer_utils.training import TrainedRun
+from fer_utils.evaluation.scores import describe
+from fer_utils.models.custom_cnn import INPUT_SHAPE, softmax_output
+from fer_utils.models.face_weights import ABOUT_FILE, load_faces, weights_file
+from fer_utils.models.transfer import as_backbone_input
+from fer_utils.records.run_record import record
+from fer_utils.training.judge import Judged, judge
+from fer_utils.training.run_files import TrainedRun
 from workshop.backbones.networks import DROPOUT, NORM_MOMENTUM, plain_backbone
 from workshop.backbones.train import Run
+from workshop.model.quantisation import quantised
+from workshop.model.train import LABEL_SMOOTHING
 
 LARGEST = 31
-"""Whole number that stands for the largest weight of a channel: six bits with the sign."""
+
 NAMES = {"VGG16": "05_vgg16", "ResNet50V2": "06_resnet50v2"}
+
+"""Whole number that stands for the largest weight of a channel: six bits with the sign."""
+
 """What the runs of the two networks are called in records."""
 
 
@@ -87,7 +92,7 @@ def finish(run: Run, dataset: FerDataset, out: str | Path | None = None) -> list
 
 
 def write_faces(architecture: str, backbone, about: dict, out: Path) -> int:
-    """Write a backbone's weights and what is known of them; `fer_utils.face_weights` reads both.
+    """Write a backbone's weights and what is known of them; `fer_utils.models.face_weights` reads both.
 
     Args:
         architecture: "VGG16" or "ResNet50V2".
@@ -134,14 +139,24 @@ def _record(run: Run, model, dataset: FerDataset, judged: Judged) -> None:
     folder = run.folder / NAMES[plan.architecture]
     folder.mkdir(exist_ok=True)
     settings = asdict(plan) | {
-        "image_size": IMAGE_SIZE, "frozen": False, "optimizer": "adam", "teacher": "shipped", "dropout": DROPOUT,
-        "label_smoothing": LABEL_SMOOTHING, "norm_momentum": NORM_MOMENTUM, "window_until_step": plan.whole_from - 1,
-    }  # fmt: skip
+        "image_size": IMAGE_SIZE,
+        "frozen": False,
+        "optimizer": "adam",
+        "teacher": "shipped",
+        "dropout": DROPOUT,
+        "label_smoothing": LABEL_SMOOTHING,
+        "norm_momentum": NORM_MOMENTUM,
+        "window_until_step": plan.whole_from - 1,
+    }
     record(
         title=f"{plan.architecture} (random weights, every layer trained, {IMAGE_SIZE} px)",
-        run=_WholeRun(model, history, folder), dataset=dataset, scores=list(judged.scores.values()), settings=settings,
-        weights="random", predictions=judged.probabilities,
-    )  # fmt: skip
+        run=_WholeRun(model, history, folder),
+        dataset=dataset,
+        scores=list(judged.scores.values()),
+        settings=settings,
+        weights="random",
+        predictions=judged.probabilities,
+    )
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -4,10 +4,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_utils.models import as_backbone_input, softmax_output
+from fer_utils.models.custom_cnn import softmax_output
+from fer_utils.models.transfer import as_backbone_input
 
 NORM_MOMENTUM = 0.95
+
 DROPOUT = 0.3
+
 VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 

@@ -5,18 +5,19 @@ import dataclasses
 import keras
 import numpy as np
 
-from fer_utils.compact.augment import ChangedFaces, Distortion
-from fer_utils.compact.shipped import ShippedModel
-from fer_utils.compact.train import smoothed
-from fer_utils.convolution_gradient import use_products
+from fer_utils.acceleration.adam_kernel import fuse as fuse_adam
+from fer_utils.acceleration.convolution_gradient import use_products
+from fer_utils.acceleration.normalisation_kernel import fuse as fuse_normalisation
+from fer_utils.common.files import write_atomically
+from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE
 from fer_utils.dataset import split_validation
-from fer_utils.evaluation import predict
-from fer_utils.fused_adam import fuse as fuse_adam
-from fer_utils.fused_normalisation import fuse as fuse_normalisation
-from fer_utils.labels import EMOTIONS, IMAGE_SIZE
-from fer_utils.longrun import LongRun, write_atomically
-from fer_utils.longrun import Plan as LongPlan
+from fer_utils.detector.shipped import ShippedModel
+from fer_utils.models.predict import predict
 from workshop.backbones.networks import trainable_network
+from workshop.long_run import LongRun
+from workshop.model.augment import ChangedFaces, Distortion
+from workshop.model.train import smoothed
+from workshop.plan import Plan as LongPlan
 
 ANSWERS_FILE = "answers.npy"
 
@@ -45,10 +46,17 @@ class Plan(LongPlan):
     dtype: str = "mixed_bfloat16"
     distortion: dict = dataclasses.field(
         default_factory=lambda: {
-            "rotation": 12.0, "shift": 3.0, "scale": 0.15, "shear": 0.05, "brightness": 0.15, "contrast": 0.2,
-            "erased": 0.25, "mixup": 0.2, "mixed": 0.25,
+            "rotation": 12.0,
+            "shift": 3.0,
+            "scale": 0.15,
+            "shear": 0.05,
+            "brightness": 0.15,
+            "contrast": 0.2,
+            "erased": 0.25,
+            "mixup": 0.2,
+            "mixed": 0.25,
         }
-    )  # fmt: skip
+    )
 
     @property
     def whole_from(self) -> int:
