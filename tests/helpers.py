@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer_utils import EMOTIONS
+
 
 def picture(seed: int) -> np.ndarray:
     """Return a picture that is like no other: uint8 (48, 48)."""
@@ -45,3 +47,28 @@ def write_tar(path: Path, member: Path, name: str) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         archive.add(member, name)
     return path
+
+
+class AlwaysHappy:
+    """Stands in for a model: 80 % happy, whatever it sees; remembers what it saw."""
+
+    def predict(self, images, verbose=0):
+        self.seen = images
+        row = np.full(7, 0.2 / 6, np.float32)
+        row[EMOTIONS.index("happy")] = 0.8
+        return np.tile(row, (len(images), 1))
+
+
+def a_score(split, right=5):
+    matrix = [[right if i == j else 1 for j in range(7)] for i in range(7)]
+    n = sum(map(sum, matrix))
+    return {
+        "split": split,
+        "n": n,
+        "accuracy": 7 * right / n,
+        "accuracy_ci95": [0.1, 0.9],
+        "macro_f1": 0.5,
+        "ece": 0.1,
+        "per_class": {emotion: {} for emotion in EMOTIONS},
+        "confusion_matrix": matrix,
+    }

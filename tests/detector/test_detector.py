@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from helpers import AlwaysHappy
 from PIL import Image
 from portraits import admiral, astronaut, group_photo
 
@@ -18,16 +19,6 @@ from fer_utils.detector.annotate import annotate, save_annotated
 from fer_utils.detector.crops import find_crops
 from fer_utils.detector.detector import EmotionDetector, Face
 from fer_utils.detector.shipped import ShippedModel
-
-
-class AlwaysHappy:
-    """Stands in for a model: 80 % happy, whatever it sees; remembers what it saw."""
-
-    def predict(self, images, verbose=0):
-        self.seen = images
-        row = np.full(7, 0.2 / 6, np.float32)
-        row[EMOTIONS.index("happy")] = 0.8
-        return np.tile(row, (len(images), 1))
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +289,9 @@ def test_no_framework_and_nothing_slow_is_loaded_for_a_prediction(onnx_model):
         "PIL.ImageDraw",
     )
     code = (
-        "import sys\nfrom fer_utils.cli import main\nfrom fer_utils.detector.detector import EmotionDetector\nimport numpy\n"
+        "import sys\nfrom fer_utils.cli import main\n"
+        "from fer_utils.detector.detector import EmotionDetector\nimport numpy\n"
+        ""
         f"EmotionDetector({str(onnx_model)!r})(numpy.full((300, 300, 3), 128, numpy.uint8))\n"
         f"EmotionDetector({str(onnx_model)!r})(numpy.zeros((48, 48), numpy.uint8))\n"
         f"print([name for name in {slow} if name in sys.modules])"

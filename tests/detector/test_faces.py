@@ -158,7 +158,8 @@ def test_the_finder_runs_the_networks_without_prelu(monkeypatch):
 def test_a_photo_full_of_faces_takes_no_more_than_some_memory():
     """To look at all pieces of it at once would take a gigabyte."""
     code = (
-        "import resource, sys\nimport cv2, numpy\nfrom skimage import data\nfrom fer_utils.detector.faces import FaceFinder\n"
+        "import resource, sys\nimport cv2, numpy\nfrom skimage import data\n"
+        "from fer_utils.detector.faces import FaceFinder\n"
         "unit = 2**20 if sys.platform == 'darwin' else 2**10\n"
         "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit\n"
         "finder, face = FaceFinder(), cv2.resize(data.astronaut()[60:180, 160:280], (40, 40))\n"

@@ -262,7 +262,8 @@ def test_memory_stays_bounded(kind, limit, tmp_path):
     else:
         Image.new("RGB", (7000, 7000), (90, 120, 30)).save(path, kind)
     code = (
-        "import resource, sys\nfrom fer_utils.common.errors import UserError\nfrom fer_utils.detector.photos import open_photo\n"
+        "import resource, sys\nfrom fer_utils.common.errors import UserError\n"
+        "from fer_utils.detector.photos import open_photo\n"
         "unit = 1e6 if sys.platform == 'darwin' else 1e3\n"
         "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit\n"
         f"before = most()\ntry:\n    open_photo({str(path)!r})\nexcept UserError:\n    pass\nprint(most() - before)"

@@ -1,6 +1,6 @@
 """A run is never shown beside the recorded one without saying what each was made from."""
 
-from test_recorded import a_score
+from helpers import a_score
 
 from fer_utils.records.beside_reference import beside_reference
 

@@ -415,7 +415,7 @@ def test_a_second_name_for_a_model_survives_the_next_saving(tmp_path, monkeypatc
         raise OSError("no links here")
 
     if not links:
-        monkeypatch.setattr(train.os, "link", refuse)
+        monkeypatch.setattr(run_files.os, "link", refuse)
     first, best = tmp_path / "checkpoint.keras", tmp_path / "model.keras"
     for text in ("epoch 1", "epoch 2"):
         (tmp_path / "new").write_text(text)

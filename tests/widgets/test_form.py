@@ -17,7 +17,7 @@ from fer_utils.widgets.form import EmotionUploader
 
 @pytest.fixture
 def uploader(tmp_path):
-    from test_prediction import AlwaysHappy
+    from helpers import AlwaysHappy
 
     return EmotionUploader(EmotionDetector(AlwaysHappy()), tmp_path / "runs", tmp_path / "flagged")
 
@@ -237,7 +237,7 @@ def test_flag_says_when_nothing_can_be_written(uploader, tmp_path):
 
 
 def test_trained_models_are_offered_and_used(tmp_path, tiny_model):
-    from test_prediction import AlwaysHappy
+    from helpers import AlwaysHappy
 
     folder = tmp_path / "runs" / "03_custom_cnn"
     folder.mkdir(parents=True)
@@ -252,7 +252,7 @@ def test_trained_models_are_offered_and_used(tmp_path, tiny_model):
 
 
 def test_another_model_in_the_list_is_not_named_before_it_has_answered(tmp_path):
-    from test_prediction import AlwaysHappy
+    from helpers import AlwaysHappy
 
     from fer_utils.models.keras_start import load_keras
 
@@ -282,7 +282,7 @@ def test_another_model_in_the_list_is_not_named_before_it_has_answered(tmp_path)
 
 
 def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
-    from test_prediction import AlwaysHappy
+    from helpers import AlwaysHappy
 
     (tmp_path / "runs" / "broken").mkdir(parents=True)
     (tmp_path / "runs" / "broken" / "model.keras").write_bytes(b"x")

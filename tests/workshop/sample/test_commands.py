@@ -1,4 +1,4 @@
-"""`python -m workshop.sample train` and `python -m workshop.sample draw`: what is refused, in one line and with exit code 2."""
+"""`python -m workshop.sample`: what is refused, in one line and with exit code 2."""
 
 import csv
 import subprocess
