@@ -23,7 +23,7 @@ class ShippedModel:
     """The compact model, ready to predict; nothing of Keras is loaded.
 
     Args:
-        path: another `compact.onnx`, as `python -m workshop.model compact` writes it; by default the one in the package.
+        path: another `compact.onnx`, as `python -m workshop.model compact` writes it; by default the package's.
 
     Raises:
         UserError: if the file is missing, is not such a model, or answers with something else than probabilities.

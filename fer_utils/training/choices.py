@@ -30,7 +30,7 @@ def loss(label_smoothing: float = 0.0):
     """Return the loss for integer labels and probabilities.
 
     Args:
-        label_smoothing: share of each label that is spread evenly over all expressions (`fer_utils.training.smoothing`).
+        label_smoothing: share of each label that is spread evenly over all expressions (`training.smoothing`).
 
     Raises:
         UserError: if it is not a share below 1.

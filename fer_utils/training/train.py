@@ -70,7 +70,7 @@ def train(
         class_weight: weight of each label in the loss.
         settings: whatever else makes this run another one (learning rate, image size, weights, data).
         frozen_once: let the frozen layers at the model's beginning see each picture a single time, and train the rest
-            on what they answer (see `fer_utils.training.frozen_layers`). What is learned, kept and given back is the whole model.
+            on what they answer (see `frozen_layers`). What is learned, kept and given back is the whole model.
         trained_later: with `frozen_once`, layers of the backbone that a later stage will train as well. What the layers
             before them answer is then kept too, so that the later stage need not compute it.
         after: the earlier stage that this one goes on from; another earlier stage makes it another training.

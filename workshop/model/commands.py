@@ -1,4 +1,7 @@
-"""The commands `python -m workshop.model compact` and `python -m workshop.model ensemble`; Keras is imported inside: `fer --help` must not wait."""
+"""The commands `compact` and `ensemble` of `python -m workshop.model`.
+
+Keras is imported inside: `--help` must not wait.
+"""
 
 from pathlib import Path
 from typing import Annotated
