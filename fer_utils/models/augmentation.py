@@ -3,8 +3,8 @@
 `transformations()` are Keras's own layers, for seeing what each does. What the network is trained with,
 `augmenter()`, draws from the same distributions but multiplies the five maps first and interpolates once: a third of
 the time of the layers in a row, and the picture is not blurred four times (`fer_utils.models.random_affine`).
-On a CPU both are little beside a step of the network; warping with OpenCV in threads is faster still, but there is nothing left
-to win, and a layer stays in the model and also runs on a GPU. `benchmarks/augmenting.py` measures it.
+On a CPU both are little beside a step of the network; warping with OpenCV in threads is faster still, but
+there is nothing left to win, and a layer stays in the model and also runs on a GPU. `benchmarks/augmenting.py` measures it.
 
 Nothing happens at prediction time. Everything is written in `keras` alone, so that it runs on every backend, and
 computes in float32: pixel coordinates are too fine for the 8 significant bits of bfloat16.

@@ -18,7 +18,7 @@ STEPS = 16
 
 """Strength of guidance per class, in the order of `EMOTIONS`: read off a table like that of
 `python -m workshop.sample.quality.sample_guidance`, so that a classifier trained on real faces names the screened ones
-of each class about as often as real ones. All lie near 1: a network that learned for long enough needs little guidance."""
+of each class about as often as real ones. All lie near 1: a network that learned for long enough needs little."""
 
 """How strongly faces are pushed away from those of the early network: see `flow.integrate`."""
 

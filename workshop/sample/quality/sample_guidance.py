@@ -3,7 +3,8 @@
     python -m workshop.sample.quality.sample_guidance --data archive.zip --weights runs/generator/weights.npz
 
 Draws some faces of each class with each strength, screens them like `python -m workshop.sample draw`, and lets the
-package's compact model name what is left, and PublicTest for comparison. `GUIDANCE` in `workshop/sample/draw.py` was read off its table.
+package's compact model name what is left, and PublicTest for comparison. `GUIDANCE` in
+`workshop/sample/draw.py` was read off its table.
 """
 
 import argparse
