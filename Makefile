@@ -9,7 +9,7 @@ JOBS ?= $(if $(filter sample,$(PROFILE)),2,1)
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help venv notebooks refresh test lab app bench
+.PHONY: help venv notebooks refresh lint test lab app bench
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -17,6 +17,7 @@ help:  ## show this list
 	@echo "make notebooks   run the six notebooks on the embedded sample; open runs/sample/index.html"
 	@echo "                 DATA=archive.zip runs them on FER-2013 (profile quick); PROFILE=full for the original settings"
 	@echo "make test        unit tests, then the committed notebooks and the appendix, cell by cell; FER_DATA=archive.zip adds the real data"
+	@echo "make lint        format, lint and types, in seconds"
 	@echo "make lab         open JupyterLab in notebooks/"
 	@echo "make app         open the emotion detector as a page of its own"
 	@echo "make bench       measure side by side what the project claims to be fast"
@@ -27,7 +28,7 @@ venv: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv found: install one, or say make PYTHON=/path/to/python3" >&2; exit 2; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,app]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 notebooks: venv
@@ -35,6 +36,11 @@ notebooks: venv
 
 refresh: venv
 	$(BIN)/fer refresh
+
+lint: venv  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 test: venv
 	$(BIN)/python -m pytest tests

@@ -1,7 +1,7 @@
 """What the notebooks share: reading FER-2013, training, scoring, plotting and predicting.
 
-Importing this package loads neither TensorFlow nor Keras; the modules that need them
-(`models`, `training`, `augmentation`, `prediction`) import them when they are used.
+Importing this package loads neither TensorFlow nor Keras; what needs them (`models`, `training`, `explanation`) imports
+them when it is used. docs/architecture.md shows the packages.
 """
 
 from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE, USAGES

@@ -13,7 +13,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def everything() -> list[str]:
-    return [*PROJECT["dependencies"], *(item for extra in PROJECT["optional-dependencies"].values() for item in extra)]
+    extras = (item for extra in PROJECT["optional-dependencies"].values() for item in extra)
+    # An extra may stand for others.
+    return sorted({item for item in [*PROJECT["dependencies"], *extras] if not item.startswith("fer-utils")})
 
 
 def constraints() -> dict[str, str]:
