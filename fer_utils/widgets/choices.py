@@ -24,7 +24,7 @@ def available_models(output_dir: str | Path | None = None) -> dict[str, object]:
     return found
 
 
-def _as_keras(model):
+def as_keras(model):
     """Return the keras.Model to look into: the one given, or the twin of a model that runs in ONNX Runtime."""
     if not isinstance(model, ShippedModel):
         return model

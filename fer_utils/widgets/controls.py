@@ -29,20 +29,25 @@ class PhotoPicker(anywidget.AnyWidget):
 
     _esm = _script("photo_picker.js")
     busy = traitlets.Bool(False, help="While true, the control takes nothing.").tag(sync=True)
+    most = traitlets.Int(MOST_FILES, help="So many photos are sent by the browser at once, and no more.").tag(sync=True)
 
     def __init__(self, chosen: Callable, said: Callable, **kwargs):
         super().__init__(**kwargs)
         self._arriving: list[tuple[str, bytearray]] = []
         self._left_out: list[str] = []
+        self._given = 0
         self._chosen, self._said = chosen, said
         self.on_msg(self._received)
 
     def _received(self, _, content: dict, buffers: list) -> None:
         kind, name = content.get("kind"), str(content.get("name", "photo"))
         if kind == "begin":
-            self._arriving, self._left_out = [], []
-        elif kind == "part" and (content.get("first") or self._arriving):
+            self._arriving, self._left_out, self._given = [], [], 0
+        elif kind == "part" and (content.get("first") or 0 < self._given <= MOST_FILES):
             if content.get("first"):
+                self._given += 1
+                if self._given > MOST_FILES:
+                    return
                 self._arriving.append((name, bytearray()))
             self._arriving[-1][1].extend(buffers[0] if buffers else b"")
         elif kind == "too-large":
@@ -52,10 +57,10 @@ class PhotoPicker(anywidget.AnyWidget):
         elif kind == "end":
             arrived, left_out = self._arriving, self._left_out
             self._arriving, self._left_out = [], []
-            if len(arrived) > MOST_FILES:
-                number = len(arrived) + len(left_out)
+            number = max(self._given + len(left_out), int(content.get("number", 0)))
+            if number > MOST_FILES:
                 left_out.append(f"{MOST_FILES} of {number} photos taken: choose the others once these are answered")
-            self._chosen([(name, bytes(data)) for name, data in arrived[:MOST_FILES]], left_out)
+            self._chosen([(name, bytes(data)) for name, data in arrived], left_out)
 
 
 class PrivateHTML(anywidget.AnyWidget):

@@ -4,11 +4,14 @@ import csv
 import hashlib
 import io
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import filelock
 from PIL import Image
 
+from fer_utils.common.files import write_atomically
 from fer_utils.common.labels import EMOTIONS
 from fer_utils.common.paths import project_root
 from fer_utils.detector.detector import Face
@@ -33,7 +36,8 @@ def flag(photo: Photo, faces: list[Face], number: int | None, correction: str, m
     """Store a photo, one prediction on it and the person's own view of it.
 
     The picture is written anew as PNG, so that place and camera, which a photo's file may name, are not kept. Its
-    name comes from its content: the same photo is stored once, however often it is flagged.
+    name comes from its content: the same photo is stored once, however often it is flagged. The picture is there before
+    the line that names it, and both are whole or not there, whenever the process may end.
 
     Args:
         photo: the photo.
@@ -51,8 +55,8 @@ def flag(photo: Photo, faces: list[Face], number: int | None, correction: str, m
     content = io.BytesIO()
     Image.fromarray(photo.pixels).save(content, "PNG")
     path = folder / f"{hashlib.sha256(photo.pixels.tobytes()).hexdigest()[:16]}.png"
-    if not path.exists():
-        path.write_bytes(content.getvalue())
+    # Anew each time: what lies there may have been cut by a crash of an earlier version.
+    write_atomically(path, lambda file: file.write(content.getvalue()))
     row = dict.fromkeys(COLUMNS, "")
     row |= {"time": datetime.now(UTC).isoformat(timespec="seconds"), "image": path.name, "correction": correction}
     row["model"] = model
@@ -62,11 +66,19 @@ def flag(photo: Photo, faces: list[Face], number: int | None, correction: str, m
         box = (round(value / photo.scale) for value in face.box)
         row |= dict(zip(BOX, box, strict=True))
         row |= {"face": number, "predicted": face.label, "unsure": face.unsure} | face.as_dict()["probabilities"]
-    table = folder / TABLE
-    is_new = not table.exists()
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+    _add_line(folder / TABLE, row)
     return path
+
+
+def _add_line(table: Path, row: Mapping[str, object]) -> None:
+    """Add a line to the table in one piece; begin it with the columns' names, also if a crash left it empty or cut."""
+    with filelock.FileLock(table.with_name(f".{table.name}.lock")):
+        before = table.read_bytes() if table.exists() else b""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        if not before:
+            writer.writeheader()
+        elif not before.endswith(b"\n"):
+            text.write("\r\n")
+        writer.writerow(row)
+        write_atomically(table, lambda file: file.write(before + text.getvalue().encode()))

@@ -8,13 +8,13 @@ import ipywidgets
 import numpy as np
 
 from fer_utils.common.errors import UserError
-from fer_utils.common.paths import project_root, shown
+from fer_utils.common.paths import project_root
 from fer_utils.detector.detector import EmotionDetector, Face
 from fer_utils.detector.photos import Photo, open_photo
-from fer_utils.widgets.choices import _as_keras, available_models
+from fer_utils.widgets.choices import as_keras, available_models
 from fer_utils.widgets.controls import PhotoPicker, PrivateHTML
-from fer_utils.widgets.flagging import CORRECTIONS, TABLE, flag, flagged_folder
-from fer_utils.widgets.html import SPINNER, STYLE, _percent, _photo_html, _sentence, _unforeseen
+from fer_utils.widgets.flag_box import FlagBox
+from fer_utils.widgets.html import SPINNER, STYLE, percent, photo_html, sentence, unforeseen
 
 WHAT_IT_IS = (
     "The label is a <b>predicted expression</b>: what the face looks like to a network, not what the person feels. "
@@ -31,12 +31,12 @@ class EmotionUploader:
     Args:
         detector: an `EmotionDetector`, or any callable from a photo to a list of faces; by default the shipped model.
         output_dir: a folder with trained models, offered in the list; by default the project's runs/.
-        flagged: where Flag stores; by default `fer_utils.widgets.flagging.flagged_folder()`.
+        flagged: where Flag stores; by default `flagging.flagged_folder()`.
     """
 
     def __init__(self, detector=None, output_dir: str | Path | None = None, flagged: str | Path | None = None):
         self.detector = detector or EmotionDetector()
-        self.flagged = flagged
+        self.flag_box = FlagBox(flagged)
         self.chosen: list[tuple[str, bytes]] = []
         self.results: list[tuple[Photo, list[Face]]] = []
         root = project_root()
@@ -53,7 +53,6 @@ class EmotionUploader:
     def _build(self) -> None:
         self.picker = PhotoPicker(self._arrived, self._complain)
         wide = {"width": "30em", "max_width": "100%"}
-        named = {"description_width": "8em"}
         self.model_list = ipywidgets.Dropdown(
             options=list(self._sources),
             description="Model",
@@ -73,28 +72,6 @@ class EmotionUploader:
         self.clear_button = ipywidgets.Button(description="Clear", tooltip="Forget photos and results")
         self.message = PrivateHTML(status=True)
         self.result = PrivateHTML()
-        self.flag_face = ipywidgets.Dropdown(
-            description="Prediction", style=named, layout=wide, tooltip="Which prediction you have a remark on"
-        )
-        self.flag_correction = ipywidgets.Dropdown(
-            options=[("choose …", None), *((name, name) for name in CORRECTIONS)],
-            description="What you see",
-            style=named,
-            layout=wide,
-            tooltip="The expression as you would name it",
-        )
-        self.flag_button = ipywidgets.Button(
-            description="Flag", icon="flag", tooltip="Store this photo, its prediction and your remark on this machine"
-        )
-        self.flag_message = PrivateHTML(status=True)
-        about = ipywidgets.HTML(
-            f"<b>Is a prediction wrong?</b> Flag stores the photo and your remark in {escape(self._flagged_shown())}, "
-            "on this machine, and nowhere else."
-        )
-        self.flag_box = ipywidgets.VBox(
-            [about, self.flag_face, self.flag_correction, self.flag_button, self.flag_message],
-            layout={"display": "none", "margin": "1em 0 0"},
-        )
         note = ipywidgets.HTML(
             f'<div style="max-width: 46em; line-height: 1.4; padding-bottom: 6px">{WHAT_IT_IS}</div>'
         )
@@ -107,12 +84,11 @@ class EmotionUploader:
                 ipywidgets.HBox([self.submit_button, self.clear_button]),
                 self.message,
                 self.result,
-                self.flag_box,
+                self.flag_box.view,
             ]
         )
         self.submit_button.on_click(lambda _: self.submit())
         self.clear_button.on_click(lambda _: self.clear())
-        self.flag_button.on_click(lambda _: self.flag())
         self.model_list.observe(lambda _: self._model_changed(), "value")
         self.overlay.observe(lambda _: self._overlay_changed(), "value")
 
@@ -138,7 +114,7 @@ class EmotionUploader:
         given = [(None, photo) for photo in photos] or self.chosen
         self.results, notes = [], []
         self.result.html = ""
-        self._offer_flags()
+        self.flag_box.offer(self.results, self._answered)
         with self._working():
             detector = self._selected()
             for number, (name, content) in enumerate(given, start=1):
@@ -150,7 +126,7 @@ class EmotionUploader:
                 except UserError as error:
                     notes.append(f"<b>Not opened:</b> {escape(str(error))}.")
                 except Exception as error:  # The other photos' results are worth showing all the same.
-                    notes.append(_unforeseen(error, f" with {name or f'photo {number}'}"))
+                    notes.append(unforeseen(error, f" with {name or f'photo {number}'}"))
             self._show(notes)
         return self.faces
 
@@ -159,36 +135,22 @@ class EmotionUploader:
         self.chosen, self.results = [], []
         self.result.html = ""
         self.submit_button.disabled = True
-        self._offer_flags()
+        self.flag_box.offer(self.results, self._answered)
         self._say("")
 
     def flag(self) -> Path | None:
         """Store the photo, the prediction and the correction that are selected; return where the picture lies."""
-        if self.flag_face.value is None or self.flag_correction.value is None:
-            self.flag_message.html = "Choose what you see first."
-            return None
-        index, number = self.flag_face.value
-        photo, faces = self.results[index]
-        try:
-            path = flag(photo, faces, number, self.flag_correction.value, self._answered, self.flagged)
-        except OSError as error:
-            self.flag_message.html = f"It could not be stored: {escape(str(error))}."
-            return None
-        self.flag_message.html = (
-            f"Stored: {escape(shown(path))}, and a line in {escape(shown(path.with_name(TABLE)))}. "
-            "Delete them there whenever you like."
-        )
-        return path
+        return self.flag_box.flag()
 
     def _arrived(self, files: list[tuple[str, bytes]], left_out: list[str]) -> None:
         self.chosen = files
         self.submit_button.disabled = not files
         names = ", ".join(escape(name) for name, _ in files[:5]) + (" …" if len(files) > 5 else "")
         chosen = f"Chosen: {names}. Press Submit." if files else "Nothing was chosen."
-        self._say("<br>".join([*map(_sentence, left_out), chosen]))
+        self._say("<br>".join([*map(sentence, left_out), chosen]))
 
     def _complain(self, text: str) -> None:
-        self._say(_sentence(text))
+        self._say(sentence(text))
 
     def _selected(self):
         """Return the detector that is chosen in the list, loading it the first time."""
@@ -206,9 +168,9 @@ class EmotionUploader:
         try:
             yield
         except UserError as error:
-            self._say(_sentence(error))
+            self._say(sentence(error))
         except Exception as error:  # An exception in a callback would vanish in a log, and the form seem dead.
-            self._say(_unforeseen(error))
+            self._say(unforeseen(error))
         finally:
             self.picker.busy = self.clear_button.disabled = False
             self.submit_button.disabled = not self.chosen
@@ -219,10 +181,10 @@ class EmotionUploader:
         parts, at = [STYLE], 0
         for photo, faces in self.results:
             title = f"Photo {len(parts)}: {photo.name}" if len(self.results) > 1 else photo.name
-            parts.append(_photo_html(title, photo, faces, heat[at : at + len(faces)]))
+            parts.append(photo_html(title, photo, faces, heat[at : at + len(faces)]))
             at += len(faces)
         self.result.html = f'<div class="fer-result">{"".join(parts)}</div>' if self.results else ""
-        self._offer_flags()
+        self.flag_box.offer(self.results, self._answered)
         lines = [*notes]
         if self.faces:
             lines.append(f"{self._summary()} Model: {escape(self._answered)}.")
@@ -235,7 +197,7 @@ class EmotionUploader:
     def _summary(self) -> str:
         if len(self.results) > 1:
             return f"{len(self.faces)} faces in {len(self.results)} photos."
-        labels = [f"<b>{face.label}</b> ({_percent(face.confidence)})" for face in self.faces]
+        labels = [f"<b>{face.label}</b> ({percent(face.confidence)})" for face in self.faces]
         if len(labels) > 1:
             labels = [f"{number} {label}" for number, label in enumerate(labels, start=1)]
         return f"Predicted expression: {', '.join(labels)}."
@@ -259,25 +221,9 @@ class EmotionUploader:
         name = self._answered
         if name not in self._keras:
             self._say(f"{SPINNER}Loading Keras, to look inside the model … the first time this takes some seconds.")
-            self._keras[name] = _as_keras(self.detector.model)
+            self._keras[name] = as_keras(self.detector.model)
         classes = np.array([face.probabilities.argmax() for face in self.faces])
         return grad_cam(self._keras[name], np.stack([face.crop for face in self.faces]), classes, progress=False)
-
-    def _offer_flags(self) -> None:
-        # Photos go by number here, because this list is part of the widget's state and names may be private.
-        options = []
-        for index, (_, faces) in enumerate(self.results):
-            photo = f"photo {index + 1}, " if len(self.results) > 1 else ""
-            options += [(f"{photo}face {n}: {face.label}", (index, n)) for n, face in enumerate(faces, start=1)]
-            options.append((f"{photo}the photo as a whole", (index, None)))
-        self.flag_face.options = options
-        self.flag_face.index = 0 if options else None
-        self.flag_box.layout.display = "flex" if options else "none"
-        self.flag_correction.value = None
-        self.flag_message.html = ""
-
-    def _flagged_shown(self) -> str:
-        return shown(self.flagged or flagged_folder())
 
     def _say(self, html: str) -> None:
         self.message.html = html

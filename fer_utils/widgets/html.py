@@ -41,7 +41,7 @@ SPINNER = (
 )
 
 
-def _photo_html(title: str, photo: Photo, faces: list[Face], heat) -> str:
+def photo_html(title: str, photo: Photo, faces: list[Face], heat) -> str:
     labels = ", ".join(f"{n} {face.label}" for n, face in enumerate(faces, start=1))
     count = f"{len(faces)} face{'s' * (len(faces) != 1)}" if faces else "no face found"
     alternative = f"{photo.name} with a box around each face: {labels or 'none'}"
@@ -59,11 +59,11 @@ def _face_html(number: int, face: Face, heat) -> str:
     top = int(face.probabilities.argmax())
     rows = "".join(
         f'<tr class="{"top" if i == top else "rest"}"><th scope="row">{emotion}</th>'
-        f'<td class="bar"><span style="width: {100 * p:.1f}%"></span></td><td class="percent">{_percent(p)}</td></tr>'
+        f'<td class="bar"><span style="width: {100 * p:.1f}%"></span></td><td class="percent">{percent(p)}</td></tr>'
         for i, (emotion, p) in enumerate(zip(EMOTIONS, face.probabilities, strict=True))
     )
     doubt = ", unsure" if face.unsure else ""
-    caption = f"<caption><b>{number} {face.label}</b>, {_percent(face.confidence)}{doubt}</caption>"
+    caption = f"<caption><b>{number} {face.label}</b>, {percent(face.confidence)}{doubt}</caption>"
     return f'<div class="face"><div class="seen">{seen}</div><table>{caption}<tbody>{rows}</tbody></table></div>'
 
 
@@ -84,14 +84,14 @@ def _image(picture: Image.Image, alternative: str, css: str = "", kind: str = "P
     return f'<img class="{css}" alt="{text}" src="data:image/{kind.lower()};base64,{source}">'
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def _unforeseen(error: Exception, where: str = "") -> str:
+def unforeseen(error: Exception, where: str = "") -> str:
     return f"Something went wrong{escape(where)} ({escape(type(error).__name__)}: {escape(str(error)[:300])})."
 
 
-def _sentence(text) -> str:
+def sentence(text) -> str:
     text = str(text)
     return f"{escape(text[:1].upper() + text[1:])}."

@@ -84,12 +84,12 @@ def test_controls_have_labels_or_tooltips(uploader):
         uploader.overlay,
         uploader.submit_button,
         uploader.clear_button,
-        uploader.flag_face,
-        uploader.flag_correction,
-        uploader.flag_button,
+        uploader.flag_box.face,
+        uploader.flag_box.correction,
+        uploader.flag_box.button,
     ):
         assert control.description and control.tooltip
-    assert uploader.message.status and uploader.flag_message.status
+    assert uploader.message.status and uploader.flag_box.message.status
 
 
 def test_several_photos_at_once_and_one_of_them_broken(uploader):
@@ -108,7 +108,7 @@ def test_clear_forgets_everything(uploader):
     uploader.clear_button.click()
     assert uploader.faces == [] and uploader.chosen == [] and uploader.result.html == ""
     assert uploader.submit_button.disabled and "happy" not in uploader.message.html
-    assert uploader.flag_box.layout.display == "none"
+    assert uploader.flag_box.view.layout.display == "none"
 
 
 def test_broken_file_shows_one_line_and_the_form_goes_on(uploader):
@@ -185,12 +185,12 @@ def test_nothing_of_a_photo_is_part_of_the_widgets_state(uploader):
 def test_flag_stores_only_when_pressed_and_with_a_choice(uploader, tmp_path):
     choose(uploader, ("me.png", png(astronaut())))
     uploader.submit_button.click()
-    assert uploader.flag_box.layout.display == "flex" and not (tmp_path / "flagged").exists()
-    uploader.flag_button.click()
-    assert "Choose what you see first" in uploader.flag_message.html and not (tmp_path / "flagged").exists()
-    uploader.flag_correction.value = "neutral"
-    uploader.flag_button.click()
-    assert "Stored: " in uploader.flag_message.html and "flagged.csv" in uploader.flag_message.html
+    assert uploader.flag_box.view.layout.display == "flex" and not (tmp_path / "flagged").exists()
+    uploader.flag_box.button.click()
+    assert "Choose what you see first" in uploader.flag_box.message.html and not (tmp_path / "flagged").exists()
+    uploader.flag_box.correction.value = "neutral"
+    uploader.flag_box.button.click()
+    assert "Stored: " in uploader.flag_box.message.html and "flagged.csv" in uploader.flag_box.message.html
     (picture,) = (tmp_path / "flagged").glob("*.png")
     np.testing.assert_array_equal(np.asarray(Image.open(picture)), astronaut())
     assert ",happy," in (tmp_path / "flagged" / "flagged.csv").read_text()
@@ -224,16 +224,16 @@ def test_a_model_without_feature_maps_says_so(tmp_path, tiny_model):
 
 def test_a_missed_face_can_be_flagged_too(uploader, tmp_path):
     uploader.submit(np.full((300, 300), 128, np.uint8))
-    assert [label for label, _ in uploader.flag_face.options] == ["the photo as a whole"]
-    uploader.flag_correction.value = "a face was missed"
+    assert [label for label, _ in uploader.flag_box.face.options] == ["the photo as a whole"]
+    uploader.flag_box.correction.value = "a face was missed"
     assert uploader.flag().is_file()
 
 
 def test_flag_says_when_nothing_can_be_written(uploader, tmp_path):
     (tmp_path / "flagged").write_text("in the way")
     uploader.submit(np.zeros((48, 48), np.uint8))
-    uploader.flag_correction.value = "sad"
-    assert uploader.flag() is None and "could not be stored" in uploader.flag_message.html
+    uploader.flag_box.correction.value = "sad"
+    assert uploader.flag() is None and "could not be stored" in uploader.flag_box.message.html
 
 
 def test_trained_models_are_offered_and_used(tmp_path, tiny_model):
@@ -274,7 +274,7 @@ def test_another_model_in_the_list_is_not_named_before_it_has_answered(tmp_path)
     uploader.overlay.value = True
     assert "Model: one." in uploader.message.html
     assert uploader._keras == {"one": uploader.detector.model}
-    uploader.flag_correction.value = "sad"
+    uploader.flag_box.correction.value = "sad"
     uploader.flag()
     assert (tmp_path / "flagged" / "flagged.csv").read_text().splitlines()[1].endswith(",sad,one")
     uploader.submit(FACE)

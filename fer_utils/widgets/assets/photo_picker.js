@@ -26,7 +26,8 @@ function button(label, title, action) {
 
 async function send(model, files) {
   model.send({ kind: "begin" });
-  for (const file of files) {
+  // No more than will be used: they would wait in memory on the other side.
+  for (const file of files.slice(0, model.get("most"))) {
     if (file.size > LARGEST) {
       model.send({ kind: "too-large", name: file.name });
       continue;
@@ -36,7 +37,7 @@ async function send(model, files) {
       model.send({ kind: "part", name: file.name, first: at === 0 }, undefined, [new DataView(part)]);
     }
   }
-  model.send({ kind: "end" });
+  model.send({ kind: "end", number: files.length });
 }
 
 // Shows the camera's picture (mirrored, as people know themselves) until one is taken.
