@@ -9,7 +9,7 @@ from fer_utils.common.errors import UserError
 from fer_utils.common.paths import PACKAGE, project_root
 
 # Nothing but HTML, so it works in JupyterLab, in the book and where no script may run, with a keyboard and a screen
-# reader. (jupyterquiz, whose format the files have, runs a script, and beside a formula it loads another from a server.)
+# reader. (jupyterquiz, whose format the files have, runs a script, and beside a formula it loads another from servers.)
 # Of the choices that share a name, a browser keeps one unfolded. Text takes the page's colours.
 STYLE = """<style>
 .fer-quiz { max-width: 44em; line-height: 1.45 }
