@@ -163,14 +163,14 @@ def text_of(by_number: list[str], by_size: list[str], about: str) -> str:
     return f"{about}\n\nBy number of images, at 48 pixels:\n\n{tables[0]}\n\nBy image size:\n\n{tables[1]}"
 
 
-def put_between_marks(page: str, text: str) -> str:
-    """Return a page with `text` between its two marks.
+def put_between_marks(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return a page with `text` between two marks.
 
     Raises:
         ValueError: if the page lacks them.
     """
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ def predict(
 
     detector = EmotionDetector(model)
     entries, taken = [], [Path(image) for image in images]
-    # Without --json the answers themselves show how far it is.
-    for image in tqdm(images, "photos", unit="photo", delay=2, leave=False, disable=not as_json):
+    # Without --json the answers themselves show how far it is; None: only where somebody looks at a terminal.
+    for image in tqdm(images, "photos", unit="photo", delay=2, leave=False, disable=None if as_json else True):
         entry = {"image": image, "faces": []}
         entries.append(entry)
         try:
@@ -58,7 +58,8 @@ def _print_faces(image: str, faces: list) -> None:
     typer.echo(f"{image}: {len(faces)} face(s)")
     for face in faces:
         doubt = " (unsure)" if face.unsure else ""
-        typer.echo(f"  {face.label} {face.confidence:.0%}{doubt} at x, y, width, height = {list(face.box)}")
+        place = "in the picture as a whole" if face.whole else f"at x, y, width, height = {list(face.box)}"
+        typer.echo(f"  {face.label} {face.confidence:.0%}{doubt} {place}")
 
 
 def evaluate(

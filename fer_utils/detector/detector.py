@@ -25,12 +25,14 @@ class Face:
     """One face.
 
     `box` is x, y, width, height in pixels of the upright photo; `probabilities` float32 (7,) in the order of
-    `EMOTIONS`; `crop` uint8 (48, 48), what the model was shown.
+    `EMOTIONS`; `crop` uint8 (48, 48), what the model was shown. `whole` says that the picture was taken for a face
+    as it is: too small to look for one in it, or filled by it.
     """
 
     box: tuple[int, int, int, int]
     probabilities: np.ndarray
     crop: np.ndarray | None = field(default=None, repr=False, compare=False)
+    whole: bool = False
 
     @property
     def label(self) -> str:
@@ -54,6 +56,7 @@ class Face:
             "label": self.label,
             "probabilities": {e: round(float(p), 4) for e, p in zip(EMOTIONS, self.probabilities, strict=True)},
             "unsure": self.unsure,
+            "whole": self.whole,
         }
 
 
@@ -82,13 +85,13 @@ class EmotionDetector:
             UserError: if the photo cannot be opened.
         """
         photo = open_photo(photo)
-        boxes, crops = find_crops(photo.pixels)
-        if not len(boxes):
+        crops = find_crops(photo.pixels)
+        if not crops:
             return []
-        boxes = np.round(boxes * photo.scale).astype(int)
+        answers = self.predict(np.stack([crop.pixels for crop in crops]))
         faces = [
-            Face(tuple(box.tolist()), row, crop)
-            for box, row, crop in zip(boxes, self.predict(crops), crops, strict=True)
+            Face(tuple(np.round(crop.box * photo.scale).astype(int).tolist()), row, crop.pixels, crop.whole)
+            for crop, row in zip(crops, answers, strict=True)
         ]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
