@@ -5,10 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from helpers import AlwaysHappy, picture
 from PIL import Image
 from portraits import astronaut, group_photo
 
 from fer_utils import EMOTIONS
+from fer_utils.detector.crops import with_contrast
 from fer_utils.detector.detector import EmotionDetector
 from fer_utils.widgets.choices import available_models
 from fer_utils.widgets.controls import PhotoPicker, PrivateHTML
@@ -17,8 +19,6 @@ from fer_utils.widgets.form import EmotionUploader
 
 @pytest.fixture
 def uploader(tmp_path):
-    from helpers import AlwaysHappy
-
     return EmotionUploader(EmotionDetector(AlwaysHappy()), tmp_path / "runs", tmp_path / "flagged")
 
 
@@ -28,7 +28,7 @@ def png(picture) -> bytes:
     return content.getvalue()
 
 
-FACE = png(np.full((48, 48), 120, np.uint8))
+FACE = png(picture(1))
 
 
 def send(picker, content, *buffers):
@@ -136,21 +136,23 @@ def test_an_unforeseen_failure_is_said_and_the_form_goes_on(uploader, monkeypatc
 
 
 def test_a_photo_that_fails_does_not_cost_the_others_their_results(uploader):
-    class FailsOnBlack(type(uploader.detector.model)):
+    dark = picture(2) // 2
+
+    class FailsOnOne(type(uploader.detector.model)):
         def predict(self, images, verbose=0):
-            if not images.any():
+            if np.array_equal(images[0, ..., 0], with_contrast(dark)):
                 raise RuntimeError("too dark")
             return super().predict(images)
 
-    uploader.detector.model = FailsOnBlack()
+    uploader.detector.model = FailsOnOne()
     thin = np.full((1, 3000), 120, np.uint8)
-    for name, content in (("a.png", FACE), ("<dark>.png", png(np.zeros((48, 48), np.uint8))), ("thin.png", png(thin))):
+    for name, content in (("a.png", FACE), ("<dark>.png", png(dark)), ("thin.png", png(thin))):
         uploader.chosen.append((name, content))
     faces = uploader.submit()
     assert [face.label for face in faces] == ["happy"] and len(uploader.results) == 2
     assert "Something went wrong with &lt;dark&gt;.png (RuntimeError: too dark)." in uploader.message.html
     assert "Photo 1: a.png, 1 face" in uploader.result.html and "thin.png, no face found" in uploader.result.html
-    assert len(uploader.submit(np.zeros((48, 48), np.uint8), FACE)) == 1
+    assert len(uploader.submit(dark, FACE)) == 1
     assert "Something went wrong with photo 1 (" in uploader.message.html
 
 
@@ -160,7 +162,7 @@ def test_no_face_is_said(uploader):
 
 
 def test_a_result_replaces_the_one_before(uploader):
-    uploader.submit(np.zeros((48, 48), np.uint8))
+    uploader.submit(picture(2))
     uploader.submit(b"broken")
     assert uploader.faces == [] and uploader.result.html == ""
 
@@ -218,7 +220,7 @@ def test_grad_cam_is_shown_on_demand(tmp_path):
 def test_a_model_without_feature_maps_says_so(tmp_path, tiny_model):
     uploader = EmotionUploader(EmotionDetector(tiny_model(compiled=False)), tmp_path)
     uploader.overlay.value = True
-    uploader.submit(np.zeros((48, 48), np.uint8))
+    uploader.submit(picture(2))
     assert "no convolution" in uploader.message.html and not uploader.picker.busy
 
 
@@ -231,14 +233,12 @@ def test_a_missed_face_can_be_flagged_too(uploader, tmp_path):
 
 def test_flag_says_when_nothing_can_be_written(uploader, tmp_path):
     (tmp_path / "flagged").write_text("in the way")
-    uploader.submit(np.zeros((48, 48), np.uint8))
+    uploader.submit(picture(2))
     uploader.flag_box.correction.value = "sad"
     assert uploader.flag() is None and "could not be stored" in uploader.flag_box.message.html
 
 
 def test_trained_models_are_offered_and_used(tmp_path, tiny_model):
-    from helpers import AlwaysHappy
-
     folder = tmp_path / "runs" / "03_custom_cnn"
     folder.mkdir(parents=True)
     tiny_model(compiled=False).save(folder / "model.keras")
@@ -247,13 +247,11 @@ def test_trained_models_are_offered_and_used(tmp_path, tiny_model):
     assert uploader.model_list.options[0] == "AlwaysHappy" and "03_custom_cnn" in uploader.model_list.options
     assert not any("checkpoint" in name for name in uploader.model_list.options)
     uploader.model_list.value = "03_custom_cnn"
-    (face,) = uploader.submit(np.zeros((48, 48), np.uint8))
+    (face,) = uploader.submit(picture(2))
     assert face.confidence < 0.8 and "Model: 03_custom_cnn" in uploader.message.html
 
 
 def test_another_model_in_the_list_is_not_named_before_it_has_answered(tmp_path):
-    from helpers import AlwaysHappy
-
     from fer_utils.models.keras_start import load_keras
 
     keras = load_keras()
@@ -282,13 +280,11 @@ def test_another_model_in_the_list_is_not_named_before_it_has_answered(tmp_path)
 
 
 def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
-    from helpers import AlwaysHappy
-
     (tmp_path / "runs" / "broken").mkdir(parents=True)
     (tmp_path / "runs" / "broken" / "model.keras").write_bytes(b"x")
     uploader = EmotionUploader(EmotionDetector(AlwaysHappy()), tmp_path / "runs")
     uploader.model_list.value = "broken"
-    assert uploader.submit(np.zeros((48, 48), np.uint8)) == []
+    assert uploader.submit(picture(2)) == []
     assert "not a Keras model" in uploader.message.html and not uploader.picker.busy
 
 
