@@ -44,7 +44,7 @@ def test_the_package_and_the_help_are_there_at_once(statement):
     [
         # What is loaded in a process for each notebook.
         ("from fer_utils.runner import execute", ("numpy", "pandas", "matplotlib")),
-        ("from fer_utils import records", ("jsonschema",)),
+        ("from fer_utils import records", ("fastjsonschema",)),
     ],
 )
 def test_what_takes_a_second_to_load_waits_until_it_is_needed(statement, not_loaded):

@@ -48,14 +48,12 @@ def run(
     after its last finished epoch when the same command is given again.
     """
     from fer_utils.acceleration.devices import ask_for
-    from fer_utils.runner.profiles import check_overrides, find_notebooks
     from fer_utils.runner.series import run_notebooks
     from fer_utils.runner.values import parse_overrides
 
     if devices:
         ask_for(devices)
     overrides = parse_overrides(parameter or [])
-    check_overrides(overrides, find_notebooks(only))
     _check_data(profile, overrides.get("DATA"))
     page = run_notebooks(profile, only, out, overrides, jobs=jobs)
     typer.echo(f"Open {page}")
@@ -83,6 +81,19 @@ def refresh(only: Only = None) -> None:
     from fer_utils.runner.refresh import refresh_notebooks
 
     refresh_notebooks(only)
+
+
+@app.command()
+def handout(
+    only: Only = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to; no file is ever overwritten.")] = Path("handout"),
+) -> None:
+    """Copy the notebooks without their results, for a class that predicts first."""
+    from fer_utils.common.paths import shown
+    from fer_utils.runner.handout import write_handout
+
+    for path in write_handout(out, only):
+        typer.echo(shown(path))
 
 
 app.command()(sweep)

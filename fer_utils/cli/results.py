@@ -12,14 +12,22 @@ results_app = typer.Typer(help="The recorded runs on FER-2013.", no_args_is_help
 
 @results_app.command("show")
 def results_show(split: Split = "PublicTest") -> None:
-    """Print the recorded runs as a table."""
+    """Print the recorded runs as a table.
+
+    A damaged record costs one line on stderr and the exit code 2; the others are shown all the same.
+    """
     from fer_utils.common.labels import USAGES
-    from fer_utils.records.documents import table
-    from fer_utils.records.keep import load_recorded
+    from fer_utils.records.keep import sound_and_damaged
+    from fer_utils.records.tables import table
 
     if split not in USAGES:
         raise typer.BadParameter(f"{split} is not one of {', '.join(USAGES)}", param_hint="--split")
-    typer.echo(table(load_recorded(), split))
+    records, damaged = sound_and_damaged()
+    typer.echo(table(records, split))
+    for line in damaged:
+        typer.echo(f"fer: {line}", err=True)
+    if damaged:
+        raise typer.Exit(2)
 
 
 @results_app.command("keep")
@@ -33,10 +41,10 @@ def results_keep(
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a record of the same name.")] = False,
 ) -> None:
     """Keep a run on FER-2013 in results/ and renew the tables of README.md and results/README.md and the model card."""
-    from fer_utils.records.documents import write_all_runs, write_model_card, write_readme
-    from fer_utils.records.keep import keep
+    from fer_utils.records import documents, keep, load_recorded
 
     typer.echo(f"Kept as {keep(run, model, command, hardware, replace=replace).name}.")
-    write_readme()
-    write_all_runs()
-    write_model_card()
+    records = load_recorded()
+    documents.write_readme(records=records)
+    documents.write_all_runs(records=records)
+    documents.write_model_card(records=records)

@@ -9,20 +9,20 @@ import typer
 def sweep(
     grid: Annotated[Path, typer.Argument(help="A YAML file: profile, only, parameters, grid.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.  [default: runs/sweeps/GRID]")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at the same time, each in a process of its own.")] = 1,
-    part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts, for array jobs on a scheduler.")] = "1/1",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler.  [default: a cluster of this machine]")
+    ] = None,
 ) -> None:
     """Run the notebooks with every combination of a grid's values and collect the results in one table.
 
     The same command again skips what is finished and goes on with the rest. A run that fails is reported, and the
     others go on; the exit code is 1 then.
     """
-    from fer_utils.runner.sweep import RESULTS_FILE, collect, default_folder, parse_part, read_grid, run_sweep
+    from fer_utils.runner.sweep import RESULTS_FILE, collect, default_folder, read_grid, run_sweep
 
-    wanted = parse_part(part)
     plan = read_grid(grid)
     out = out or default_folder(plan)
-    errors = run_sweep(plan, out, jobs, wanted)
+    errors = run_sweep(plan, out, scheduler)
     table = collect(out)
     if len(table):
         columns = ["run", "model", "n", "accuracy", "low", "high"]

@@ -1,22 +1,17 @@
-"""The runs on FER-2013 that are kept in `results/`, and the tables that are made from them."""
+"""The runs on FER-2013 that are kept in `results/`."""
 
 import json
 import platform
+import sys
 from pathlib import Path
 
 from fer_utils.common.errors import UserError
+from fer_utils.common.files import write_text
 from fer_utils.common.paths import project_root
+from fer_utils.records import wording
+from fer_utils.records.schema import check_record, read_record
 from fer_utils.records.series import RUNS
-from fer_utils.records.wording import (
-    augmentation_of,
-    began_with,
-    optimizer,
-    share_of_filters,
-    smoothing,
-    taught_by_shipped,
-    trained_on_all,
-    trained_whole,
-)
+from fer_utils.training.run_files import METRICS_FILE
 
 
 def results_folder() -> Path:
@@ -27,44 +22,47 @@ def results_folder() -> Path:
     """
     root = project_root()
     if root is None:
-        raise UserError("recorded results come with the project: clone it")
+        raise UserError("the recorded runs are not installed with the package: clone the project")
     return root / "results"
 
 
 def load_recorded(folder: Path | None = None) -> list[dict]:
-    """Return the recorded runs, by file name; none outside a checkout."""
-    if folder is None:
-        root = project_root()
-        if root is None:
-            return []
-        folder = root / "results"
-    return [json.loads(path.read_text(encoding="utf-8")) for path in _files(folder)]
+    """Return the recorded runs, by file name; none outside a checkout. A damaged one costs a line on stderr."""
+    if folder is None and project_root() is None:
+        return []
+    records, damaged = sound_and_damaged(folder)
+    for line in damaged:
+        print(f"fer: {line}", file=sys.stderr)
+    return records
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.json")) if path.name != "schema.json"]
+def sound_and_damaged(folder: Path | None = None) -> tuple[list[dict], list[str]]:
+    """Return the recorded runs, by file name, and for each file that is none what is wrong with it.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    folder = folder or results_folder()
+    records, damaged = [], []
+    for path in sorted(folder.glob("*.json")):
+        if path.name != "schema.json":
+            try:
+                records.append(read_record(path, folder / "schema.json"))
+            except UserError as error:
+                damaged.append(str(error))
+    return records, damaged
 
 
 def check(record: dict, folder: Path | None = None) -> None:
-    """Compare a record with results/schema.json, and its figures with each other.
+    """Compare a record with results/schema.json, its figures with each other, and its data with FER-2013.
 
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    # Only where it is needed: it takes a second to load.
-    import jsonschema
-
-    schema = json.loads(((folder or results_folder()) / "schema.json").read_text(encoding="utf-8"))
     try:
-        jsonschema.validate(record, schema)
-    except jsonschema.ValidationError as error:
-        where = ".".join(str(part) for part in error.absolute_path) or "the record"
-        raise UserError(f"this run cannot be recorded: {where}: {error.message}") from error
-    for name, score in [*record["scores"].items(), *record.get("mirrored", {}).items()]:
-        matrix = score["confusion_matrix"]
-        right = sum(matrix[i][i] for i in range(len(matrix)))
-        if sum(map(sum, matrix)) != score["n"] or abs(right / score["n"] - score["accuracy"]) > 1e-9:
-            raise UserError(f"this run cannot be recorded: {name}'s accuracy does not follow from its confusion matrix")
+        check_record(record, (folder or results_folder()) / "schema.json")
+    except UserError as error:
+        raise UserError(f"this run cannot be recorded: {error}") from error
 
 
 def keep(
@@ -81,52 +79,54 @@ def keep(
         replace: whether a record of the same name may be overwritten.
 
     Returns:
-        The file written: results/MODEL_seedN.json, with "_random" for a backbone that started from random weights,
-        "_own" for one that started from a file, "_whole" for one of which nothing was frozen, its image size, the
-        width of a network with fewer filters, over how many epochs its augmentation grew, how strong it was if not
-        as the original's, how many pictures lost a rectangle, the optimizer if it was not Adam, by how much labels
-        were smoothed, "_cosine" if its step size fell along one, "_taught" if the model that ships taught it,
-        "_second" if it began with the weights of an earlier training, and "_all" if it held nothing out. An
-        ensemble has the seeds of all its members.
+        The file written, called as `file_name` says.
 
     Raises:
-        UserError: if there is no such run, it does not fit the schema, it is another model's, or it is kept already.
+        UserError: if there is no such run, it does not fit the schema, it is another model's, it is not of FER-2013, or
+            it is kept already.
     """
     path = Path(run)
-    path = path / "metrics.json" if path.is_dir() else path
+    path = path / METRICS_FILE if path.is_dir() else path
     if not path.is_file():
-        raise UserError(f"no such run: {path}; give the folder that holds metrics.json")
-    try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is not the record of a run ({error}); run the notebook again") from error
-    record |= {"model": model, "command": command, "hardware": hardware or _processor()}
+        raise UserError(f"no such run: {path}; give the folder that holds {METRICS_FILE}")
+    record = read_record(path) | {"model": model, "command": command, "hardware": hardware or _processor()}
+    if record.get("settings", {}).get("deduplicate", "none") != "none":
+        raise UserError("this run cannot be recorded: it left copies out, and the records are of the data as published")
     folder = folder or results_folder()
     check(record, folder)
     if model in RUNS and record["name"] not in RUNS[model]:
         raise UserError(f"this run is '{record['name']}'; {model} is {' or '.join(RUNS[model])}")
-    if record["settings"].get("deduplicate", "none") != "none":
-        raise UserError("this run cannot be recorded: it left copies out, and the records are of the data as published")
-    suffix = {"random": "_random", "file": "_own"}.get(record["weights"], "")
-    suffix += "_whole" if trained_whole(record) else ""
-    suffix += f"_{record['settings']['image_size']}px" if "image_size" in record["settings"] else ""
-    suffix += f"share_of_filters{share_of_filters(record):g}" if share_of_filters(record) != 1 else ""
-    grown, strength, erased = augmentation_of(record, model)
-    suffix += f"_gentle{grown}" if grown else ""
-    suffix += f"_strength{strength:g}" if strength != 1 else ""
-    suffix += f"_erased{erased:g}" if erased else ""
-    suffix += f"_{optimizer(record)}" if optimizer(record) != "adam" else ""
-    suffix += f"_smoothing{smoothing(record, model):g}" if smoothing(record, model) else ""
-    suffix += "_cosine" if record["settings"].get("schedule") == "cosine" else ""
-    suffix += "_taught" if taught_by_shipped(record) else ""
-    suffix += "_second" if began_with(record) else ""
-    suffix += "_all" if trained_on_all(record) else ""
-    seeds = [run["seed"] for run in record["settings"].get("trained", [record["settings"]])]
-    kept = folder / f"{model}{suffix}_{'_'.join(f'seed{seed}' for seed in seeds)}.json"
+    kept = folder / file_name(record)
     if kept.exists() and not replace:
         raise UserError(f"{kept.name} is recorded already; to put this run in its place, add --replace")
-    kept.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_text(kept, json.dumps(record, indent=1) + "\n")
     return kept
+
+
+def file_name(record: dict) -> str:
+    """Return what a record's file is called: its model, what sets it apart from the plainest run, and its seeds."""
+    model, settings = record["model"], record["settings"]
+    grown, strength, erased = wording.augmentation_of(record, model)
+    share, smoothed = wording.share_of_filters(record), wording.smoothing(record, model)
+    optimizer = wording.optimizer(record)
+    apart = {
+        "random": record["weights"] == "random",
+        "own": record["weights"] == "file",
+        "whole": wording.trained_whole(record),
+        f"{settings.get('image_size')}px": "image_size" in settings,
+        f"width{share:g}": share != 1,
+        f"gentle{grown}": grown,
+        f"strength{strength:g}": strength != 1,
+        f"erased{erased:g}": erased,
+        optimizer: optimizer != "adam",
+        f"smoothing{smoothed:g}": smoothed,
+        "cosine": settings.get("schedule") == "cosine",
+        "taught": wording.taught_by_shipped(record),
+        "second": wording.began_with(record),
+        "all": wording.trained_on_all(record),
+    }
+    seeds = [f"seed{run['seed']}" for run in settings.get("trained", [settings])]
+    return "_".join([model, *(name for name, holds in apart.items() if holds), *seeds]) + ".json"
 
 
 def _processor() -> str:

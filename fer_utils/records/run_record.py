@@ -1,12 +1,16 @@
 """One JSON a run: what was trained on what, and what it scored. Tables are made from these, never by hand."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from fer_utils.common.errors import UserError
+from fer_utils.common.files import write_atomically, write_text
 from fer_utils.dataset import FerDataset
+from fer_utils.records.schema import read_record
 from fer_utils.training.identity import environment
 from fer_utils.training.run_files import METRICS_FILE, PREDICTIONS_FILE, TrainedRun
 
@@ -58,13 +62,13 @@ def record(
     if mirrored:
         content["mirrored"] = {score["split"]: score for score in mirrored}
     if predictions:
-        np.savez_compressed(run.folder / PREDICTIONS_FILE, **predictions)
-    (run.folder / METRICS_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_atomically(run.folder / PREDICTIONS_FILE, lambda file: np.savez_compressed(file, **predictions))
+    write_text(run.folder / METRICS_FILE, json.dumps(content, indent=1))
     return content
 
 
 def load_results(output_dir: str | Path, fingerprint: str | None = None) -> list[dict]:
-    """Return every metrics.json below a folder, sorted by name; an unreadable one is left out.
+    """Return every metrics.json below a folder, sorted by name; a damaged one costs a line on stderr.
 
     A training that was taken over from another run (see `training.train`) is one result and not two: the first stands.
 
@@ -75,8 +79,9 @@ def load_results(output_dir: str | Path, fingerprint: str | None = None) -> list
     found, histories = [], []
     for path in sorted(Path(output_dir).rglob(METRICS_FILE)):
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            result = read_record(path)
+        except UserError as error:
+            print(f"fer: {error}", file=sys.stderr)
             continue
         if fingerprint and result["data"]["fingerprint"] != fingerprint:
             continue

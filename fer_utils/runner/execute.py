@@ -1,21 +1,22 @@
-"""Executing one notebook with papermill, and tidying and showing what came out.
+"""Executing one notebook with papermill, and leaving it with its page.
 
 A process that runs notebooks beside others imports this and little else.
 """
 
+import contextlib
 import os
 import re
-import shutil
 import time
 import traceback
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
+from fer_utils.common.files import write_text
 from fer_utils.runner.profiles import notebook_parameters
-from fer_utils.runner.tidy import tidy_file
+from fer_utils.runner.tidy import tidy, write_notebook
 
 CELL_TIMEOUT_SECONDS = 48 * 3600
 
@@ -36,7 +37,7 @@ def take_part(ended: dict, jobs: int) -> None:
     """Prepare a process that runs notebooks beside others.
 
     Args:
-        ended: for each notebook, a multiprocessing Event that is set when it has ended.
+        ended: for each notebook, a multiprocessing Event.
         jobs: how many run at the same time.
     """
     _ended.update(ended)
@@ -63,57 +64,67 @@ class NotebookRun:
     error: str = ""
 
 
-class _Waiting:
-    """Called before each cell: waits, before the first that needs them, until other notebooks have ended."""
-
-    def __init__(self, others: set[str]):
-        self.others, self.seconds = others, 0.0
-
-    def __call__(self, cell, cell_index):
-        if NEEDS_OTHERS in cell.metadata.get("tags", []):
-            started = time.perf_counter()
-            for other in sorted(self.others & set(_ended)):
-                _ended[other].wait()
-            self.seconds += time.perf_counter() - started
-
-
-def run_one(notebook: Path, out: Path, parameters: dict, others: Set[str] = frozenset()) -> NotebookRun:
-    """Execute one notebook and leave it, tidied, in a folder; an error is part of what comes back.
+def run_one(notebook: Path, out: Path, parameters: dict, others: Sequence[str] = ()) -> NotebookRun:
+    """Execute one notebook and leave it, tidied, with its page in a folder; an error is part of what comes back.
 
     Args:
         notebook: the file to execute, which is not touched.
         out: the folder to write to.
         parameters: what differs from the notebook's own.
-        others: names of notebooks whose results it needs from the cell tagged "needs-others" on; those that run beside
-            it, in a process that `take_part` prepared, are waited for.
+        others: names of notebooks that run beside it and must have ended before its cell tagged "needs-others".
     """
-    from papermill.exceptions import PapermillExecutionError
-
-    target = out / notebook.name
-    started, error, waiting = time.perf_counter(), "", _Waiting(others)
+    started = time.perf_counter()
+    # papermill writes after every cell; what an earlier run left stays until this one has ended.
+    working = out / f"{notebook.stem}.part.ipynb"
+    working.unlink(missing_ok=True)
+    error = _execute(notebook, working, parameters, _waiting_for(others))
     try:
-        try:
-            _execute(notebook, target, parameters, waiting)
-        except RuntimeError as failure:
-            # Bare, it is a kernel that did not start: two that start at the same moment may choose the same port.
-            if type(failure) is not RuntimeError:
-                raise
-            _execute(notebook, target, parameters, waiting)
-    except PapermillExecutionError as failure:
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(failure.traceback))
-        error = f"{notebook.name} stopped in cell {failure.exec_count}:\n{failure.source}\n\n{lines}"
-    # Whatever it was, the notebooks before it have a report to come.
-    except Exception as failure:
-        error = why_it_stopped(notebook, failure)
-    # Its own time: how long the others took is theirs.
-    seconds = round(time.perf_counter() - started - waiting.seconds, 1)
-    tidy_file(target)
-    return NotebookRun(notebook.stem, seconds, all_parameters(notebook, parameters), error)
+        leave(notebook, out)
+    except OSError as failure:
+        error = error or why_it_stopped(notebook, failure)
+    finally:
+        if notebook.stem in _ended:
+            _ended[notebook.stem].set()
+    return NotebookRun(
+        notebook.stem, round(time.perf_counter() - started, 1), all_parameters(notebook, parameters), error
+    )
 
 
 def all_parameters(notebook: Path, chosen: dict) -> dict:
     """Return a notebook's own parameters with those chosen for a run in their places."""
     return {**notebook_parameters(notebook), **chosen}
+
+
+def _waiting_for(others: Sequence[str]) -> Callable:
+    """Return what is called before each cell: it waits, before the first that needs them, until the others ended."""
+
+    def before_cell(cell, cell_index):
+        if NEEDS_OTHERS in cell.metadata.get("tags", ()):
+            for other in others:
+                _ended[other].wait()
+
+    return before_cell
+
+
+def _execute(notebook: Path, target: Path, parameters: dict, before_cell: Callable) -> str:
+    """Execute a notebook into a file and return the error that stopped it; "" if none did."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    options = {"cwd": notebook.parent, "progress_bar": False, "kernel_name": "python3", "log_output": False}
+    options |= {"execution_timeout": CELL_TIMEOUT_SECONDS, "shutdown_kernel": AT_THE_END, "on_cell_start": before_cell}
+    for last in (False, True):
+        try:
+            papermill.execute_notebook(notebook, target, parameters, **options)
+            return ""
+        except PapermillExecutionError as failure:
+            lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(failure.traceback))
+            return f"{notebook.name} stopped in cell {failure.exec_count}:\n{failure.source}\n\n{lines}"
+        # Whatever it was, the notebooks before it have a report to come.
+        except Exception as failure:
+            # Bare, it is a kernel that did not start: two that start at the same moment may choose the same port.
+            if last or type(failure) is not RuntimeError:
+                return why_it_stopped(notebook, failure)
 
 
 def why_it_stopped(notebook: Path, error: Exception) -> str:
@@ -128,34 +139,22 @@ def why_it_stopped(notebook: Path, error: Exception) -> str:
     return f"{notebook.stem} stopped: {type(error).__name__}: {error}\n\n{lines}"
 
 
-def _execute(notebook: Path, target: Path, parameters: dict, before_cell: Callable) -> None:
-    import papermill
+def leave(notebook: Path, out: Path) -> None:
+    """Leave a notebook, as far as it was executed, tidied and with its page in a folder.
 
-    papermill.execute_notebook(
-        notebook,
-        target,
-        parameters,
-        cwd=notebook.parent,
-        progress_bar=False,
-        kernel_name="python3",
-        log_output=False,
-        request_save_on_cell_execute=True,
-        execution_timeout=CELL_TIMEOUT_SECONDS,
-        shutdown_kernel=AT_THE_END,
-        on_cell_start=before_cell,
-    )
-
-
-def write_html(notebook: Path, out: Path) -> None:
-    """Write a notebook, as it was executed, as a page into the same folder."""
+    Raises:
+        OSError: naming the file that could not be written.
+    """
     from nbconvert import HTMLExporter
 
-    target = out / notebook.name
+    working = out / f"{notebook.stem}.part.ipynb"
     try:
-        content = nbformat.read(target, as_version=4)
+        content = tidy(nbformat.read(working, as_version=4))
     except (OSError, ValueError):
         # It stopped before its first cell, or while it was being saved.
-        shutil.copyfile(notebook, target)
-        content = nbformat.read(target, as_version=4)
+        content = nbformat.read(notebook, as_version=4)
+    write_notebook(content, out / notebook.name)
     html, _ = HTMLExporter().from_notebook_node(content, {"metadata": {"name": notebook.stem}})
-    target.with_suffix(".html").write_text(html, encoding="utf-8")
+    write_text(out / f"{notebook.stem}.html", html)
+    with contextlib.suppress(OSError):
+        working.unlink(missing_ok=True)

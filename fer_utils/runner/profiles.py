@@ -1,6 +1,7 @@
 """Which parameters a run of the notebooks gets, and whether the notebooks know them."""
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -98,51 +99,40 @@ def notebook_parameters(notebook: Path) -> dict:
 
 
 def parameters_for(notebook: Path, profile: dict[str, dict], overrides: dict) -> dict:
-    """Combine a profile and the command line's overrides for one notebook.
+    """Combine a profile and what was asked for beside it for one notebook.
 
     Entries for "all" apply where the notebook has the parameter; those in the notebook's own section must.
 
     Raises:
         UserError: if the notebook's own section names a parameter that the notebook does not have.
     """
-    known = notebook_parameters(notebook)
     own = profile.get(notebook.stem, {})
-    unknown = sorted(set(own) - set(known))
-    if unknown:
-        raise UserError(
-            f"{notebook.name} has no parameter {', '.join(unknown)}: its parameters are {', '.join(sorted(known))}"
-        )
-    wanted = {**profile.get(COMMON, {}), **own, **overrides}
+    require_parameters(own, [notebook])
+    wanted, known = {**profile.get(COMMON, {}), **own, **overrides}, notebook_parameters(notebook)
     return {name: value for name, value in wanted.items() if name in known}
 
 
-def check_profile(profile: dict[str, dict], overrides: dict, notebooks: list[Path]) -> None:
-    """Refuse sections without a notebook, and names that no notebook has, before anything runs.
+def require_parameters(names: Iterable[str], notebooks: list[Path]) -> None:
+    """Refuse a name that none of the notebooks has for a parameter: its value would change nothing.
+
+    Raises:
+        UserError: naming the first such name.
+    """
+    known = set().union(*(notebook_parameters(path) for path in notebooks))
+    for name in names:
+        if name not in known:
+            stems, others = ", ".join(path.stem for path in notebooks), ", ".join(sorted(known))
+            raise UserError(f"there is no parameter '{name}' in {stems}: choose from {others}")
+
+
+def check_profile(profile: dict[str, dict]) -> None:
+    """Refuse sections of a profile without a notebook, and names that no notebook has, before anything runs.
 
     Raises:
         UserError: naming the first thing that does not fit.
     """
-    every = find_notebooks(appendix=True)
-    stems = {path.stem for path in every}
-    for section in profile:
-        if section != COMMON and section not in stems:
+    every = {path.stem: path for path in find_notebooks(appendix=True)}
+    for section, names in profile.items():
+        if section != COMMON and section not in every:
             raise UserError(f"the profile has a section '{section}', but there is no such notebook")
-    known = set().union(*(notebook_parameters(path) for path in every))
-    for name in (*profile.get(COMMON, {}), *overrides):
-        if name not in known:
-            raise UserError(f"no notebook has a parameter '{name}': they have {', '.join(sorted(known))}")
-    for path in notebooks:
-        parameters_for(path, profile, overrides)
-
-
-def check_overrides(overrides: dict, notebooks: list[Path]) -> None:
-    """Refuse what somebody asked for by name and would change nothing, because none of the notebooks has it.
-
-    Raises:
-        UserError: naming the first such parameter.
-    """
-    known = set().union(*(notebook_parameters(path) for path in notebooks))
-    for name in overrides:
-        if name not in known:
-            names, others = ", ".join(path.stem for path in notebooks), ", ".join(sorted(known))
-            raise UserError(f"'{name}' would change nothing: {names} has no such parameter, only {others}")
+        require_parameters(names, list(every.values()) if section == COMMON else [every[section]])

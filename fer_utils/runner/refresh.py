@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 from fer_utils.common.errors import UserError
 from fer_utils.runner.execute import AT_THE_END, why_it_stopped
 from fer_utils.runner.profiles import find_notebooks, notebook_folder
-from fer_utils.runner.series import NotebookFailed, _make_paths_absolute, _needs
-from fer_utils.runner.tidy import tidy
+from fer_utils.runner.series import NotebookFailed, compared_with, make_paths_absolute
+from fer_utils.runner.tidy import tidy, write_notebook
 
 
 def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> None:
@@ -30,12 +30,12 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
     kept = left - {folder.name[:2] for folder in _forgotten(results, min(chosen))}
     for notebook in notebooks:
         # Its comparison would be written with rows missing, and nobody would notice.
-        missing = sorted(name for name in _needs(notebook) if name[:2] not in chosen | kept)
+        missing = sorted(name for name in compared_with(notebook) if name[:2] not in chosen | kept)
         if missing:
             options = " ".join(f"--only {number}" for number in sorted(chosen.union(name[:2] for name in missing)))
             names = ", ".join(missing)
             raise UserError(f"{notebook.stem} shows results of {names}, which are not kept here: fer refresh {options}")
-    _make_paths_absolute()
+    make_paths_absolute()
     for notebook in tqdm(notebooks, "refreshing", unit="notebook", disable=not progress):
         content = nbformat.read(notebook, as_version=4)
         for folder in _forgotten(results, notebook.stem[:2]):
@@ -49,7 +49,7 @@ def refresh_notebooks(only: list[str] | None = None, progress: bool = True) -> N
             raise NotebookFailed(f"{notebook.name}\n{error}") from error
         except Exception as error:
             raise NotebookFailed(why_it_stopped(notebook, error)) from error
-        nbformat.write(tidy(content), notebook)
+        write_notebook(tidy(content), notebook)
 
 
 def _forgotten(results: Path, number: str) -> list[Path]:

@@ -9,9 +9,9 @@ import jinja2
 import pandas as pd
 
 from fer_utils import plots
+from fer_utils.common.files import write_text
 from fer_utils.dataset.fer_dataset import data_title
-from fer_utils.evaluation.scores import TOGETHER
-from fer_utils.records.comparison import comparison
+from fer_utils.records.comparison import TOGETHER, comparison
 from fer_utils.records.run_record import load_results
 from fer_utils.runner.profiles import is_appendix
 
@@ -44,7 +44,7 @@ def write_report(out: Path, profile: str, runs: list) -> Path:
         figures=[_figures(result) for result in results],
     )
     path = out / "index.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

@@ -1,10 +1,11 @@
 """A notebook as it should be committed: no widget state, no times, no addresses in memory."""
 
-import contextlib
 import re
 from pathlib import Path
 
 import nbformat
+
+from fer_utils.common.files import write_text
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -14,11 +15,9 @@ STYLED_TABLE = re.compile(r"\bT_[0-9a-f]{5}(?=[\s\"_])")
 ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 
 
-def tidy_file(notebook: Path) -> None:
-    """Tidy an executed notebook in place, as far as it is there."""
-    # One that is not there, or only in part, is replaced when its page is written.
-    with contextlib.suppress(OSError, ValueError):
-        nbformat.write(tidy(nbformat.read(notebook, as_version=4)), notebook)
+def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook so that it is whole or as it was before."""
+    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

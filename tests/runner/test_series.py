@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -44,6 +43,20 @@ def series(tmp_path, monkeypatch):
         return folder
 
     return make
+
+
+@pytest.fixture
+def comes_after(tmp_path):
+    """A function that notes in a notebook whose results it needs in its last cell."""
+
+    def note(stem, *others):
+        path = tmp_path / "project" / "notebooks" / f"{stem}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        notebook.metadata["fer_utils"] = {"after": list(others)}
+        notebook.cells[-1].metadata.setdefault("tags", []).append("needs-others")
+        nbformat.write(notebook, path)
+
+    return note
 
 
 PARAMETERS = 'SEED = 0\nOUTPUT_DIR = "x"'
@@ -108,11 +121,9 @@ KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_killed_kernel_is_reported_beside_what_had_run(series, tmp_path, jobs):
-    folder = series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS, KILLED], nb03_c=[PARAMETERS])
-    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
-    later.metadata["fer_utils"] = {"after": ["01_a"]}
-    nbformat.write(later, folder / "02_b.ipynb")
+def test_a_killed_kernel_is_reported_beside_what_had_run(series, tmp_path, jobs, comes_after):
+    series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS, KILLED], nb03_c=[PARAMETERS])
+    comes_after("02_b", "01_a")
     with pytest.raises(NotebookFailed, match="02_b stopped: the kernel died.*lower BATCH_SIZE or --jobs"):
         run_notebooks(only=["01", "02"], out=tmp_path / "out", progress=False, jobs=jobs)
     page = (tmp_path / "out" / "index.html").read_text()
@@ -121,13 +132,11 @@ def test_a_killed_kernel_is_reported_beside_what_had_run(series, tmp_path, jobs)
     assert [bool(row["error"]) for row in rows] == [False, True]
 
 
-def test_a_killed_process_is_reported_beside_what_had_run(series, tmp_path):
+def test_a_killed_process_is_reported_beside_what_had_run(series, tmp_path, comes_after):
     # The kernel's parent is the process that runs the notebook.
     parent = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
-    folder = series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS, parent])
-    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
-    later.metadata["fer_utils"] = {"after": ["01_a"]}
-    nbformat.write(later, folder / "02_b.ipynb")
+    series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS, parent])
+    comes_after("02_b", "01_a")
     with pytest.raises(NotebookFailed, match="02_b stopped: its process was killed"):
         run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
     page = (tmp_path / "out" / "index.html").read_text()
@@ -137,13 +146,15 @@ def test_a_killed_process_is_reported_beside_what_had_run(series, tmp_path):
 
 @pytest.mark.parametrize("left", [None, '{"cells": ['])
 def test_a_notebook_that_left_nothing_readable_has_a_page_all_the_same(series, tmp_path, monkeypatch, left):
+    import papermill
+
     def execute(notebook, target, *_, **__):
         if left:
             target.write_text(left)
         raise OSError(28, "No space left on device")
 
     series(nb01_a=[PARAMETERS, "'as it was written'"])
-    monkeypatch.setattr(sys.modules["fer_utils.runner.execute"], "_execute", execute)
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
     with pytest.raises(NotebookFailed, match="01_a stopped: OSError.*No space left on device"):
         run_notebooks(out=tmp_path / "out", progress=False)
     assert "as it was written" in (tmp_path / "out" / "01_a.html").read_text()
@@ -175,12 +186,10 @@ def meeting(name, other):
     return [PARAMETERS, f"NAME, OTHER = {name!r}, {other!r}{MEETS}"]
 
 
-def test_notebooks_run_side_by_side_and_one_that_compares_comes_after(series, tmp_path):
+def test_notebooks_run_side_by_side_and_one_that_compares_comes_after(series, tmp_path, comes_after):
     reads = "import pathlib; print('found', sorted(p.name for p in pathlib.Path(OUTPUT_DIR).iterdir()))"
-    folder = series(nb01_a=[PARAMETERS, reads], nb02_b=meeting("b", "c"), nb03_c=meeting("c", "b"))
-    later = nbformat.read(folder / "01_a.ipynb", as_version=4)
-    later.metadata["fer_utils"] = {"after": ["02_b", "03_c", "07_not_asked_for"]}
-    nbformat.write(later, folder / "01_a.ipynb")
+    series(nb01_a=[PARAMETERS, reads], nb02_b=meeting("b", "c"), nb03_c=meeting("c", "b"))
+    comes_after("01_a", "02_b", "03_c", "07_not_asked_for")
     page = run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
     executed = nbformat.read(tmp_path / "out" / "01_a.ipynb", as_version=4)
     assert "found ['b', 'c']" in executed.cells[-1].outputs[0].text
@@ -189,105 +198,56 @@ def test_notebooks_run_side_by_side_and_one_that_compares_comes_after(series, tm
     assert page.read_text().index('href="01_a.html"') < page.read_text().index('href="02_b.html"')
 
 
-def test_a_notebook_that_needs_others_in_a_later_cell_begins_before_they_have_ended(series, tmp_path):
-    meets_and_leaves = [*meeting("a", "b"), "time.sleep(1); (pathlib.Path(OUTPUT_DIR) / 'result').touch()"]
+def test_of_the_second_wave_one_waits_for_another_where_it_needs_it(series, tmp_path, comes_after):
+    """Both run at the same time until the tagged cell, which finds what the other leaves last."""
+    leaves = "time.sleep(1); (pathlib.Path(OUTPUT_DIR) / 'result').touch()"
     reads = "print('found', (pathlib.Path(OUTPUT_DIR) / 'result').exists())"
-    folder = series(nb01_a=meets_and_leaves, nb02_b=[*meeting("b", "a"), "print('not yet')", reads])
-    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
-    later.metadata["fer_utils"] = {"after": ["01_a"]}
-    later.cells[-1].metadata["tags"] = ["needs-others"]
-    nbformat.write(later, folder / "02_b.ipynb")
+    series(nb01_a=[PARAMETERS], nb02_b=[*meeting("b", "c"), leaves], nb03_c=[*meeting("c", "b"), reads])
+    comes_after("02_b", "01_a")
+    comes_after("03_c", "01_a", "02_b")
     run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
-    executed = nbformat.read(tmp_path / "out" / "02_b.ipynb", as_version=4)
+    executed = nbformat.read(tmp_path / "out" / "03_c.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "found True\n"
 
 
-def test_a_notebook_whose_need_failed_ends_all_the_same(series, tmp_path):
-    folder = series(
-        nb01_a=[*meeting("a", "b"), "raise ValueError('first')"], nb02_b=[*meeting("b", "a"), "print('ended')"]
+def test_one_that_waits_goes_on_when_the_other_failed(series, tmp_path, comes_after):
+    series(
+        nb01_a=[PARAMETERS],
+        nb02_b=[*meeting("b", "c"), "raise ValueError('second')"],
+        nb03_c=[*meeting("c", "b"), "print('ended')"],
     )
-    later = nbformat.read(folder / "02_b.ipynb", as_version=4)
-    later.metadata["fer_utils"] = {"after": ["01_a"]}
-    later.cells[-1].metadata["tags"] = ["needs-others"]
-    nbformat.write(later, folder / "02_b.ipynb")
-    with pytest.raises(NotebookFailed, match="first"):
+    comes_after("02_b", "01_a")
+    comes_after("03_c", "02_b")
+    with pytest.raises(NotebookFailed, match="second"):
         run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
-    assert "ended" in (tmp_path / "out" / "02_b.html").read_text()
+    assert "ended" in (tmp_path / "out" / "03_c.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("places", "done", "started", "expected"),
-    [
-        (1, "", "", "a"),
-        (2, "", "", "ab"),
-        (1, "", "a", "b"),
-        (1, "", "ab", "c"),
-        (1, "a", "a", "b"),
-        (2, "a", "a", "bc"),
-        (0, "", "ab", ""),
-    ],
-)
-def test_a_notebook_never_takes_the_place_that_what_it_needs_is_waiting_for(places, done, started, expected):
-    names = {name: Path(f"{name}.ipynb") for name in "abc"}
-    needs = {names["a"]: set(), names["b"]: set("a"), names["c"]: set("ab")}
-    waiting = [path for name, path in names.items() if name not in started]
-    begin = series_module._next(waiting, places, needs, {names["b"], names["c"]}, set(done), dict.fromkeys(started))
-    assert "".join(path.stem for path in begin) == expected
+def test_notebooks_that_name_each_other_end_all_the_same(series, tmp_path, comes_after):
+    series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS])
+    comes_after("01_a", "02_b")
+    comes_after("02_b", "01_a")
+    assert run_notebooks(out=tmp_path / "out", progress=False, jobs=2).is_file()
 
 
-def test_waiting_for_others_is_not_a_notebooks_own_time(monkeypatch):
-    class Event:
-        waited = 0
-
-        def wait(self):
-            self.waited += 1
-
-    events = {name: Event() for name in ("01_a", "02_b")}
-    monkeypatch.setattr(sys.modules["fer_utils.runner.execute"], "_ended", events)
-    clock = iter((10.0, 17.0))
-    monkeypatch.setattr(execute.time, "perf_counter", lambda: next(clock))
-    waiting = execute._Waiting({"01_a", "07_not_asked_for"})
-    waiting(nbformat.v4.new_code_cell("x"), 0)
-    waiting(nbformat.v4.new_code_cell("x", metadata={"tags": ["needs-others"]}), 1)
-    assert (waiting.seconds, events["01_a"].waited, events["02_b"].waited) == (7.0, 1, 0)
-
-
-def test_what_others_wait_for_begins_first(series, tmp_path):
-    folder = series(nb01_a=meeting("a", "c"), nb02_b=meeting("b", "c"), nb03_c=meeting("c", "c"), nb04_d=[PARAMETERS])
-    later = nbformat.read(folder / "04_d.ipynb", as_version=4)
-    later.metadata["fer_utils"] = {"after": ["03_c"]}
-    nbformat.write(later, folder / "04_d.ipynb")
-    # The first two end only when the third has begun.
-    run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
-    assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {"01_a", "02_b", "03_c", "04_d", "index"}
-
-
-def test_notebooks_that_wait_for_each_other_are_refused(series, tmp_path):
-    folder = series(nb01_a=[PARAMETERS], nb02_b=[PARAMETERS])
-    for own, other in (("01_a", "02_b"), ("02_b", "01_a")):
-        notebook = nbformat.read(folder / f"{own}.ipynb", as_version=4)
-        notebook.metadata["fer_utils"] = {"after": [other]}
-        nbformat.write(notebook, folder / f"{own}.ipynb")
-    with pytest.raises(UserError, match="wait for each other: 01_a, 02_b"):
-        run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
-
-
-def test_with_several_jobs_an_error_lets_the_others_end_and_starts_no_more(series, tmp_path):
+def test_with_several_jobs_an_error_lets_the_others_end_and_starts_no_more(series, tmp_path, comes_after):
     series(
         nb01_a=[PARAMETERS, "raise ValueError('first')"],
         nb02_b=[PARAMETERS, "import time; time.sleep(4); print('ended')"],
         nb03_c=[PARAMETERS],
+        nb04_d=[PARAMETERS],
     )
+    comes_after("04_d", "01_a")
     with pytest.raises(NotebookFailed, match="first"):
         run_notebooks(out=tmp_path / "out", progress=False, jobs=2)
     assert "ended" in (tmp_path / "out" / "02_b.html").read_text()
-    assert not (tmp_path / "out" / "03_c.ipynb").exists()
+    assert not any((tmp_path / "out" / name).exists() for name in ("03_c.ipynb", "04_d.ipynb"))
     assert "Stopped: 01_a" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_unknown_parameter_is_refused_before_anything_runs(series, tmp_path):
     series(nb01_a=[PARAMETERS])
-    with pytest.raises(UserError, match="no notebook has a parameter 'SEEED'"):
+    with pytest.raises(UserError, match="there is no parameter 'SEEED' in 01_a"):
         run_notebooks(out=tmp_path / "out", overrides={"SEEED": 1}, progress=False)
     assert not (tmp_path / "out").exists()
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
 
 import nbformat
 import pytest
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 import fer_utils.runner.series  # noqa: F401
@@ -54,6 +56,14 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a Dask scheduler whose one worker is a thread of this process, so that it sees the toy project."""
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(**options) as cluster:
+        yield cluster.scheduler_address
+
+
 def grid_file(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
@@ -69,14 +79,14 @@ def times_run(folder):
 
 
 def test_folders_are_readable_and_stable(tmp_path, project):
-    first = grid(tmp_path, "grid: {SEED: [0, 1], RATE: [0.5]}").combinations()
+    first = grid(tmp_path, "grid: {SEED: [0, 1], RATE: [0.5]}").runs
     assert first == {"RATE=0.5,SEED=0": {"RATE": 0.5, "SEED": 0}, "RATE=0.5,SEED=1": {"RATE": 0.5, "SEED": 1}}
-    later = grid(tmp_path, "grid: {RATE: [0.1, 0.5], SEED: [2, 1, 0]}").combinations()
+    later = grid(tmp_path, "grid: {RATE: [0.1, 0.5], SEED: [2, 1, 0]}").runs
     assert set(first) < set(later)
 
 
 def test_names_suit_every_file_system_and_stay_different(tmp_path, project):
-    names = list(grid(tmp_path, "grid: {DATA: [a/b, a b, 'a:b', " + "x" * 200 + "]}").combinations())
+    names = list(grid(tmp_path, "grid: {DATA: [a/b, a b, 'a:b', " + "x" * 200 + "]}").runs)
     assert len({name.casefold() for name in names}) == 4
     for name in names:
         assert len(name) < 60 and not set(name) & set('/\\: *?"<>|')
@@ -92,9 +102,9 @@ def test_names_suit_every_file_system_and_stay_different(tmp_path, project):
         ("- 1", "must be a mapping"),
         ("grids: {SEED: [1]}", "must be a mapping with profile, only, parameters, grid"),
         ("a: {: :", "not valid YAML"),
-        ("grid: {SEEED: [1]}", "no notebook has a parameter 'SEEED'"),
-        ("parameters: {SEEED: 1}\ngrid: {SEED: [1]}", "no notebook has a parameter 'SEEED'"),
-        ("only: ['02']\ngrid: {SEED: [1]}", r"none of the notebooks chosen \(02_other\) has a parameter 'SEED'"),
+        ("grid: {SEEED: [1]}", "there is no parameter 'SEEED'"),
+        ("parameters: {SEEED: 1}\ngrid: {SEED: [1]}", "there is no parameter 'SEEED'"),
+        ("only: ['02']\ngrid: {SEED: [1]}", "there is no parameter 'SEED' in 02_other: choose from"),
         ("only: ['07']\ngrid: {SEED: [1]}", "no notebook begins with '07'"),
         ("profile: fast\ngrid: {SEED: [1]}", "unknown profile 'fast'"),
         ("grid: {SEED: [1, 2, 1]}", "a value stands twice"),
@@ -116,7 +126,7 @@ def test_refused_before_anything_runs(tmp_path, project, text, message):
 
 def test_values_get_the_type_of_the_notebooks_own(tmp_path, project):
     wanted = grid(tmp_path, "parameters: {DATA: 2013}\ngrid: {RATE: [1e-3]}")
-    assert wanted.combinations() == {"RATE=0.001": {"RATE": 0.001}} and wanted.parameters == {"DATA": "2013"}
+    assert wanted.runs == {"RATE=0.001": {"DATA": "2013", "RATE": 0.001}}
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs(tmp_path, project, monkeypatch):
@@ -126,39 +136,16 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs(tmp_
         sweep.run_sweep(grid(tmp_path), tmp_path / "file" / "x", progress=False)
 
 
-def test_processes_of_two_containers_do_not_write_into_each_others_file(tmp_path, monkeypatch):
-    # Their numbers may be equal: the second begins before the first has put its file in place.
-    monkeypatch.setattr(os, "getpid", lambda: 7)
-    replace = type(tmp_path).replace
-    waiting = ["second"]
-
-    def slowly(self, target):
-        if waiting:
-            sweep._write(target, waiting.pop())
-        return replace(self, target)
-
-    monkeypatch.setattr(type(tmp_path), "replace", slowly)
-    sweep._write(tmp_path / "results.csv", "first")
-    assert (tmp_path / "results.csv").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3"])
-def test_parts_that_are_none(text):
-    with pytest.raises(UserError, match="is not a part"):
-        sweep.parse_part(text)
-
-
-def test_failures_are_kept_apart_and_only_the_unfinished_run_again(tmp_path, project):
+def test_failures_are_kept_apart_and_only_the_unfinished_run_again(tmp_path, project, scheduler):
     out = tmp_path / "out"
     wanted = grid(tmp_path, "only: '01'\nparameters: {RATE: 0.9}\ngrid: {SEED: [13, 2]}")
-    errors = sweep.run_sweep(wanted, out, progress=False)
+    errors = sweep.run_sweep(wanted, out, scheduler, progress=False)
     assert errors == {"SEED=13": "01_toy.ipynb stopped in cell 3: ZeroDivisionError: thirteen"}
     table = sweep.collect(out)
     assert table["run"].unique().tolist() == ["SEED=2"] and table["split"].tolist() == ["validation", "PublicTest"]
 
     (project / "healed").touch()
-    assert sweep.run_sweep(wanted, out, progress=False) == {}
+    assert sweep.run_sweep(wanted, out, scheduler, progress=False) == {}
     assert (times_run(out / "SEED=2"), times_run(out / "SEED=13")) == (1, 2)
     table = sweep.collect(out)
     assert table.columns.tolist() == [
@@ -183,62 +170,70 @@ def test_failures_are_kept_apart_and_only_the_unfinished_run_again(tmp_path, pro
     assert sorted(path.name for path in out.iterdir()) == ["SEED=13", "SEED=2", "results.csv"]
 
 
-def test_a_run_that_was_killed_goes_on_with_the_notebook_it_had_not_finished(tmp_path, project):
+def test_a_run_that_was_killed_goes_on_with_the_notebook_it_had_not_finished(tmp_path, project, scheduler):
     wanted = grid(tmp_path, "parameters: {SIZE: 2}\ngrid: {SEED: [1]}")
-    folder = tmp_path / "out" / "SEED=1"
-    assert sweep.unfinished(wanted, {"SEED": 1}, folder) == ["01_toy", "02_other"]
-    # What `fer run` leaves when it is killed in the second notebook.
-    series.run_notebooks("sample", ["01"], folder, {"SIZE": 2, "SEED": 1}, progress=False)
-    assert sweep.unfinished(wanted, {"SEED": 1}, folder) == ["02_other"]
-    assert sweep.run_sweep(wanted, tmp_path / "out", progress=False) == {}
-    assert times_run(folder) == 1 and (folder / "02_other.ipynb").is_file()
-
-
-def test_other_settings_under_the_same_name_run_again_and_forget_the_old_scores(tmp_path, project):
     out = tmp_path / "out"
-    sweep.run_sweep(grid(tmp_path, "only: '01'\nparameters: {RATE: 0.1}\ngrid: {SEED: [1]}"), out, progress=False)
-    changed = grid(tmp_path, "only: '01'\nparameters: {RATE: 0.2}\ngrid: {SEED: [1]}")
-    sweep._begin(out / "SEED=1", {"parameters": {"RATE": 0.2}, "grid": {"SEED": 1}})
+    assert [path.stem for path in sweep.unfinished(wanted, "SEED=1", out)] == ["01_toy", "02_other"]
+    # What `fer run` leaves when it is killed in the second notebook.
+    series.run_notebooks("sample", ["01"], out / "SEED=1", {"SEED": 1}, progress=False)
+    (out / "SEED=1" / sweep.PARAMETERS_FILE).write_text(json.dumps(wanted.runs["SEED=1"], indent=1))
+    assert [path.stem for path in sweep.unfinished(wanted, "SEED=1", out)] == ["02_other"]
+    assert sweep.run_sweep(wanted, out, scheduler, progress=False) == {}
+    assert times_run(out / "SEED=1") == 1 and (out / "SEED=1" / "02_other.ipynb").is_file()
+
+
+def test_other_settings_under_the_same_name_run_again_and_forget_the_old_scores(tmp_path, project, monkeypatch):
+    out = tmp_path / "out"
+    first, changed = (
+        grid(tmp_path, f"only: '01'\nparameters: {{RATE: {rate}}}\ngrid: {{SEED: [1]}}") for rate in (0.1, 0.2)
+    )
+    assert sweep.run_combination(first, "SEED=1", out) == "" and set(sweep.collect(out)["RATE"]) == {0.1}
+    with monkeypatch.context() as stopped:
+        stopped.setattr(sweep, "run_notebooks", lambda *_, **__: None)
+        sweep.run_combination(changed, "SEED=1", out)
     assert sweep.collect(out).empty, "a score must not stand beside settings that it does not have"
-    sweep.run_sweep(changed, out, progress=False)
+    assert sweep.run_combination(changed, "SEED=1", out) == ""
     assert times_run(out / "SEED=1") == 2 and set(sweep.collect(out)["RATE"]) == {0.2}
 
 
-def test_parts_cover_everything_once(tmp_path, project, monkeypatch):
-    ran = []
-    monkeypatch.setattr(
-        sys.modules["fer_utils.runner.sweep"],
-        "run_combination",
-        lambda grid, values, folder: ran.append(values["SEED"]) or "",
-    )
-    wanted = grid(tmp_path, f"only: '01'\ngrid: {{SEED: {list(range(7))}}}")
-    for k in (1, 2, 3):
-        sweep.run_sweep(wanted, tmp_path / "out", part=sweep.parse_part(f"{k}/3"), progress=False)
-    assert sorted(ran) == list(range(7)) and len(ran) == 7
-
-
-def test_command_reports_and_ends_with_1(tmp_path, project):
+def test_command_reports_and_ends_with_1(tmp_path, project, scheduler):
     path = grid_file(tmp_path, "only: '01'\ngrid: {SEED: [13]}")
-    found = CliRunner().invoke(main.app, ["sweep", str(path), "--out", str(tmp_path / "out")])
+    options = ["--out", str(tmp_path / "out"), "--scheduler", scheduler]
+    found = CliRunner().invoke(main.app, ["sweep", str(path), *options])
     assert found.exit_code == 1
     assert "fer: SEED=13 failed: 01_toy.ipynb stopped in cell 3: ZeroDivisionError: thirteen" in found.output
     assert (tmp_path / "out" / "results.csv").is_file()
 
 
-def test_several_at_a_time_report_what_stops_a_process(tmp_path, project):
-    # The processes do not see this test's project: what they say of it comes back as errors.
+def test_by_default_processes_of_this_machine_do_the_work(tmp_path, project):
+    # They do not see this test's project: what they say of it comes back as errors.
     wanted = grid(tmp_path, "only: '02'\ngrid: {SIZE: [1, 2]}")
-    errors = sweep.run_sweep(wanted, tmp_path / "out", jobs=2, progress=False)
-    assert set(errors) == {"SIZE=1", "SIZE=2"} and all("SIZE" in error for error in errors.values())
+    errors = sweep.run_sweep(wanted, tmp_path / "out", progress=False)
+    assert set(errors) == {"SIZE=1", "SIZE=2"}
+    assert all("there is no parameter 'SIZE' in 02_cleaning" in error for error in errors.values())
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path, project, monkeypatch):
+    monkeypatch.setattr(sweep, "TIMEOUT_SECONDS", 0.2)
+    for address in ("tcp://127.0.0.1:1", "nonsense://x"):
+        with pytest.raises(UserError, match=f"no Dask scheduler answers at {address}"):
+            sweep.run_sweep(grid(tmp_path), tmp_path / "out", address, progress=False)
+
+
+def test_without_dask_it_says_what_to_install():
+    code = "import sys; sys.modules['distributed'] = None\nfrom fer_utils.cli.main import main\nmain()"
+    found = subprocess.run([sys.executable, "-c", code, "sweep", "x.yaml"], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "fer: a sweep needs Dask: install it with 'pip install -e .[scale]'\n"
 
 
 def test_the_example_is_a_grid():
     root = profiles.notebook_folder().parent
-    assert len(sweep.read_grid(root / "docs" / "sweep_example.yaml").combinations()) == 6
+    assert len(sweep.read_grid(root / "docs" / "sweep_example.yaml").runs) == 6
 
 
 def test_unreadable_scores_are_left_out(tmp_path):
     (tmp_path / "SEED=1" / "runs").mkdir(parents=True)
-    (tmp_path / "SEED=1" / sweep.PARAMETERS_FILE).write_text(json.dumps({"parameters": {}, "grid": {"SEED": 1}}))
+    (tmp_path / "SEED=1" / sweep.PARAMETERS_FILE).write_text(json.dumps({"SEED": 1}))
     (tmp_path / "SEED=1" / "runs" / "metrics.json").write_text("{")
     assert sweep.collect(tmp_path).empty
