@@ -30,7 +30,7 @@ another machine.
 
 def measured_on() -> str:
     """Return the sentence that says on what data and machine was measured."""
-    source, is_sample = find_source()
+    source, _, is_sample, _ = find_source()
     n = len(load_dataset(source, cache=False, progress=False))
     data = f"the embedded sample ({n:,} images)" if is_sample else f"FER-2013 ({n:,} images)"
     return (

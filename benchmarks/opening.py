@@ -12,12 +12,12 @@ import pandas as pd
 from benchmarks.side_by_side import Comparison, compare
 from fer_utils.common.paths import cache_folder
 from fer_utils.dataset import find_source, load_dataset
-from fer_utils.dataset.pictures import IMAGE_ENDINGS
+from fer_utils.dataset.names import IMAGE_ENDINGS
 
 
 def measure() -> list[Comparison]:
     """Measure zip, folder and CSV, the first time and later, on $FER_DATA or the embedded sample."""
-    source, _ = find_source()
+    source = find_source().path
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "fer2013"
         with zipfile.ZipFile(source) as archive:

@@ -180,7 +180,7 @@ def main() -> None:
         # Each network and size is compiled once, which TensorFlow takes for a mistake.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         precision = choose_precision()
-        source, is_sample = find_source()
+        source, _, is_sample, _ = find_source()
         images, labels = load_dataset(source, progress=False).subset("Training")
         images, labels = np.array(images[: NUMBERS[1]]), labels[: NUMBERS[1]]
         total = 2 + len(TAILS) * (len(NUMBERS) + len(SIZES))

@@ -11,10 +11,13 @@ from tqdm.auto import tqdm
 from fer_utils.common.labels import EMOTIONS, USAGES
 from fer_utils.dataset import FerDataset
 from fer_utils.dataset.files import count_files, iterate_files
-from fer_utils.dataset.pictures import IMAGE_ENDINGS, classify
+from fer_utils.dataset.names import IMAGE_ENDINGS, classify, settle_parts
+from fer_utils.dataset.pictures import is_whole, picture_size
 
 # Grey levels of a face differ by some 50 or more; a picture of one flat tone says nothing.
 BLANK_BELOW_SPREAD = 2.0
+
+MOST_PIXELS = 2**22
 
 
 def audit_files(dataset: FerDataset, progress: bool = True) -> pd.DataFrame:
@@ -38,7 +41,10 @@ def audit_files(dataset: FerDataset, progress: bool = True) -> pd.DataFrame:
         return _audit_rows(dataset)
     source = dataset.source
     files = tqdm(iterate_files(source), "auditing", count_files(source), unit="file", disable=not progress, leave=False)
-    return pd.DataFrame([_audit(name, content) for name, content in files])
+    # A tar gives its files in its own order.
+    audited = sorted((_audit(name, content) for name, content in files), key=lambda row: row["name"])
+    usages = settle_parts({row["usage"] for row in audited} - {""})
+    return pd.DataFrame([row | {"usage": usages.get(row["usage"], "")} for row in audited])
 
 
 def _audit_rows(dataset: FerDataset) -> pd.DataFrame:
@@ -54,7 +60,10 @@ def _audit(name: str, content: bytes) -> dict:
     # The extension is judged apart from the place, so that "notes.txt" still tells where it lay.
     meaning = classify(str(path.with_suffix(".jpg")))
     usage, label = ("", None) if isinstance(meaning, str) else meaning
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
+    width, height = picture_size(content) or (0, 0)
+    # The size is looked at first: a file of a hundred kB may unpack to gigabytes.
+    sound = 0 < width * height <= MOST_PIXELS and is_whole(content)
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if sound else None
     emotion = "" if label is None else EMOTIONS[label]
     return _measured(name, usage, emotion, path.suffix.lower(), len(content), image, content)
 

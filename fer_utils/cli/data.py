@@ -12,13 +12,15 @@ data_app = typer.Typer(help="Look at FER-2013, or fetch it.", no_args_is_help=Tr
 
 
 def _opened(data: Path | None, as_json: bool):
-    """Return the dataset; JSON stays alone on stdout, and that it is about the sample is said on stderr."""
+    """Return the dataset; JSON stays alone on stdout, and what has to be known all the same is said on stderr."""
     from fer_utils.dataset import load_dataset
-    from fer_utils.dataset.load import announcement
+    from fer_utils.dataset.load import announcement, say_problems
 
     dataset = load_dataset(data, progress=not as_json)
-    if as_json and dataset.is_sample:
-        typer.echo(announcement(dataset)[0], err=True)
+    if as_json:
+        if dataset.is_sample:
+            typer.echo(announcement(dataset)[0], err=True)
+        say_problems(dataset)
     return dataset
 
 
@@ -31,6 +33,7 @@ def data_info(
 ) -> None:
     """Count the images per usage and emotion, and list what was skipped."""
     from fer_utils.common.paths import cache_folder
+    from fer_utils.dataset.names import quoted
 
     dataset = _opened(path, as_json)
     counts = dataset.counts()
@@ -40,7 +43,7 @@ def data_info(
     counts["all"] = counts.sum(axis=1)
     typer.echo(counts.to_string())
     for item in dataset.skipped[:10]:
-        typer.echo(f"skipped {item.name}: {item.reason}")
+        typer.echo(f"skipped {quoted(item.name)}: {item.reason}")
     if len(dataset.skipped) > 10:
         typer.echo(f"… and {len(dataset.skipped) - 10} more; --json lists all")
     typer.echo(f"form {dataset.form}, fingerprint {dataset.fingerprint}, decoded copies in {cache_folder()}")
@@ -55,9 +58,12 @@ def _print_as_json(dataset) -> None:
         "skipped": [item._asdict() for item in dataset.skipped],
         "notes": dataset.notes,
         "fingerprint": dataset.fingerprint,
+        "problems": dataset.problems,
         "is_sample": dataset.is_sample,
+        "is_fer2013": dataset.is_fer2013,
     }
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+    # Escaped, since no terminal knows all characters of all file names.
+    typer.echo(json.dumps(content, indent=1))
 
 
 @data_app.command("get")

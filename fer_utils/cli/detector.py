@@ -81,7 +81,7 @@ def evaluate(
     detector = EmotionDetector(model)
     dataset = _opened(data, as_json)
     images, labels = dataset.subset(split)
-    about = {"source": dataset.source, "fingerprint": dataset.fingerprint, "is_sample": dataset.is_sample}
+    about = {name: getattr(dataset, name) for name in ("source", "fingerprint", "is_sample", "is_fer2013", "problems")}
     probabilities = detector.predict(images)
     if mirror:
         probabilities = mirror_averaged(probabilities, detector.predict(images[:, :, ::-1]))

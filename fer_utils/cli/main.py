@@ -67,8 +67,7 @@ def _check_data(profile: str, wanted) -> None:
 
     if wanted is None:
         wanted = read_profile(profile).get("all", {}).get("DATA")
-    _, is_sample = find_source(wanted)
-    if is_sample and str(wanted) != "sample" and profile in NEEDS_FER2013:
+    if find_source(wanted).is_sample and str(wanted) != "sample" and profile in NEEDS_FER2013:
         raise UserError(
             f"the profile '{profile}' is meant for FER-2013, and none was found: {HOW_TO_GET_IT}. "
             "To run it on the embedded sample all the same, add -p DATA=sample"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from fer_utils.common.errors import UserError
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -33,7 +35,10 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get("FER_CACHE")
     if chosen:
-        return Path(chosen).expanduser().resolve()
+        try:
+            return Path(chosen).expanduser().resolve()
+        except (RuntimeError, ValueError, OSError) as error:
+            raise UserError(f"$FER_CACHE names no folder ({error}): correct it, or unset it") from error
     return Path(platformdirs.user_cache_dir("fer_utils", appauthor=False))
 
 

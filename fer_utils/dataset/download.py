@@ -1,21 +1,23 @@
 """Fetching FER-2013 from Kaggle."""
 
 import contextlib
+import functools
 import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from fer_utils.common.errors import UserError, WentWrong
-from fer_utils.common.labels import EMOTIONS
 from fer_utils.dataset.fer_dataset import FerDataset
 from fer_utils.dataset.load import load_dataset
+from fer_utils.dataset.published import PUBLISHED_COUNTS as PUBLISHED_COUNTS
+from fer_utils.dataset.published import differences
 
 HANDLE = "msambare/fer2013"
 
-PUBLISHED_COUNTS = {
-    "Training": (3995, 436, 4097, 7215, 4830, 3171, 4965),
-    "PublicTest": (467, 56, 496, 895, 653, 415, 607),
-    "PrivateTest": (491, 55, 528, 879, 594, 416, 626),
-}
+# Without a byte more, as behind a proxy that never answers, nothing will come any more.
+SECONDS_OF_SILENCE = 60
 
 BY_HAND = f"""To fetch it by hand:
   1. Sign in at https://www.kaggle.com (a free account; Kaggle may ask for a phone number).
@@ -23,8 +25,6 @@ BY_HAND = f"""To fetch it by hand:
   3. Put archive.zip into the project's data/ folder, without unpacking it.
   4. Check it: fer data info data/archive.zip
 Without an account everything also runs on the embedded sample."""
-
-"""Images per usage in the order of `EMOTIONS`, as the competition published them."""
 
 
 def download(target: Path, progress: bool = True) -> FerDataset:
@@ -63,7 +63,8 @@ def _fetch(kagglehub, progress: bool) -> Path:
     problem = ""
     for again in ({}, {"force_download": True}):
         try:
-            downloaded = Path(kagglehub.dataset_download(HANDLE, **again))
+            call = functools.partial(kagglehub.dataset_download, HANDLE, **again)
+            downloaded = Path(_patiently(call, Path(kagglehub.config.get_cache_folder()) / "datasets" / HANDLE))
         # Whatever goes wrong between here and Kaggle (network, account, quota), the answer is the same.
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -82,13 +83,29 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def differences(dataset: FerDataset) -> list[str]:
-    """Return how the counts differ from the published ones, one sentence each; an empty list if they do not."""
-    counts = dataset.counts()
-    found = []
-    for usage, row in PUBLISHED_COUNTS.items():
-        for emotion, published in zip(EMOTIONS, row, strict=True):
-            n = int(counts.loc[usage, emotion]) if usage in counts.index else 0
-            if n != published:
-                found.append(f"{usage} has {n} {emotion} images instead of {published}")
-    return found
+def _patiently(fetch: Callable[[], object], cache: Path) -> object:
+    """Return what `fetch` returns, as long as `cache` keeps growing meanwhile.
+
+    Raises:
+        TimeoutError: if nothing has come for `SECONDS_OF_SILENCE`.
+        Exception: whatever `fetch` raises.
+    """
+    # A thread that ends with the program: nothing else can be done about a call that never comes back.
+    future: Future = Future()
+
+    def work():
+        try:
+            future.set_result(fetch())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    size, silent = -1, 0.0
+    while silent < SECONDS_OF_SILENCE:
+        pause = min(2.0, SECONDS_OF_SILENCE / 5)
+        if wait([future], pause).done:
+            return future.result()
+        grown = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+        silent = silent + pause if grown == size else 0.0
+        size = grown
+    raise TimeoutError(f"nothing came for {SECONDS_OF_SILENCE} seconds")

@@ -20,7 +20,7 @@ class SkippedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class FerDataset:
-    """A decoded copy of FER-2013.
+    """A decoded copy of FER-2013, or of other pictures in its form.
 
     Attributes:
         images: uint8 (n, 48, 48), grey levels 0 to 255; possibly a read-only memory map.
@@ -32,7 +32,9 @@ class FerDataset:
         fingerprint: 16 hexadecimal digits of the SHA-256 over images, labels and usage.
         skipped: files or rows that are not in the arrays, each with its reason.
         notes: what the reader had to assume, in sentences.
+        problems: in what this reading is not whole, in sentences that nobody may miss.
         is_sample: whether this is the embedded sample, whose figures are not FER-2013 figures.
+        is_fer2013: whether this was read from FER-2013 itself: its parts have the published counts.
     """
 
     images: np.ndarray
@@ -44,15 +46,17 @@ class FerDataset:
     fingerprint: str = ""
     skipped: list[SkippedFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     is_sample: bool = False
+    is_fer2013: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def title(self) -> str:
-        """What a figure made from it must be called: "embedded sample" or "FER-2013"."""
-        return data_title(self.is_sample)
+        """What a figure made from it must be called: "embedded sample", "FER-2013" or "other pictures"."""
+        return data_title(self.is_sample, self.is_fer2013)
 
     def counts(self) -> pd.DataFrame:
         """Return the number of images, one row a usage that occurs, one column an emotion."""
@@ -96,21 +100,20 @@ class FerDataset:
         return {name: self.subset(name) for name in names}
 
 
-def data_title(is_sample: bool) -> str:
-    """Return what figures made from the embedded sample, or else from a copy of FER-2013, are called."""
-    return "embedded sample" if is_sample else "FER-2013"
+def data_title(is_sample: bool, is_fer2013: bool = True) -> str:
+    """Return what figures made from the embedded sample, from FER-2013 or from anything else are called."""
+    return "embedded sample" if is_sample else "FER-2013" if is_fer2013 else "other pictures"
 
 
-def fingerprint_of(images: np.ndarray, labels: np.ndarray, usage: np.ndarray, digest=None) -> str:
+def fingerprint_of(images: np.ndarray, labels: np.ndarray, usage: np.ndarray) -> str:
     """Return 16 hexadecimal digits that change when any pixel, label or usage does.
 
     Args:
         images: uint8 (n, 48, 48).
         labels: int64 (n,).
         usage: str (n,).
-        digest: a SHA-256 that has been fed with the images already, if there is one.
     """
-    digest = digest or hashlib.sha256(np.ascontiguousarray(images).data)
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
     digest.update("\n".join(usage.tolist()).encode())
     return digest.hexdigest()[:16]

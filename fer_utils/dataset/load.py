@@ -1,14 +1,14 @@
 """One call from "somewhere there is FER-2013" to arrays."""
 
-import contextlib
-import time
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from fer_utils.common.paths import shown
-from fer_utils.dataset.cache import load_cached, source_state, store
+from fer_utils.dataset.cache import cache_key, load_cached, store
 from fer_utils.dataset.fer_dataset import FerDataset
-from fer_utils.dataset.find import HOW_TO_GET_IT, find_source
+from fer_utils.dataset.find import HOW_TO_GET_IT, Source, find_source
+from fer_utils.dataset.published import is_fer2013, shortcomings
 from fer_utils.dataset.read import read_source
 
 
@@ -22,7 +22,7 @@ def load_dataset(data: str | Path | None = None, cache: bool = True, progress: b
     Args:
         data: a zip, folder, CSV or `.tar.gz`; "sample" for the embedded sample; None or "" to search.
         cache: whether to use and fill the cache. A cache that cannot be written is done without.
-        progress: whether to show a progress bar and say what was assumed.
+        progress: whether to show a progress bar and say what was assumed, and in what the data is not whole.
 
     Returns:
         The dataset, in the source's own order (files sorted by path; rows as in the CSV).
@@ -30,30 +30,26 @@ def load_dataset(data: str | Path | None = None, cache: bool = True, progress: b
     Raises:
         UserError: if the data cannot be found or read; the message names the next step.
     """
-    source, is_sample = find_source(data)
-    dataset = load_cached(source) if cache else None
-    if dataset is None:
-        dataset = _read_and_store(source, progress) if cache else read_source(source, progress)
-    dataset = replace(dataset, is_sample=is_sample)
+    source = find_source(data)
+    dataset = _open(source, progress) if cache else read_source(source.path, source.form, progress)
+    ours = not source.is_sample and is_fer2013(dataset)
+    dataset = replace(dataset, is_sample=source.is_sample, is_fer2013=ours)
+    dataset = replace(dataset, problems=[*source.problems, *shortcomings(dataset)])
     if progress:
         print("\n".join(announcement(dataset)))
+        say_problems(dataset)
     return dataset
 
 
-def _read_and_store(source: Path, progress: bool) -> FerDataset:
-    started, states = time.time_ns(), []
-
-    def look():
-        # Not at all if a file that was listed has gone.
-        with contextlib.suppress(OSError):
-            states.append(source_state(source))
-
-    # Asking a folder's files for their times takes as long as a fifth of reading them.
-    dataset = read_source(source, progress, meanwhile=look)
-    if not states or states[0].newest > started:
-        # What was read may be neither the old copy nor the new one: the next opening reads again.
-        return dataset
-    return store(source, dataset, states[0]) or dataset
+def _open(source: Source, progress: bool) -> FerDataset:
+    key = cache_key(source.path)
+    dataset = load_cached(key)
+    if dataset is None:
+        dataset = read_source(source.path, source.form, progress)
+        # What changed meanwhile may be neither the old copy nor the new one: the next opening reads again.
+        if key and key == cache_key(source.path):
+            dataset = store(key, source.path, dataset) or dataset
+    return dataset
 
 
 def announcement(dataset: FerDataset) -> list[str]:
@@ -63,7 +59,23 @@ def announcement(dataset: FerDataset) -> list[str]:
         f"figures from it are not FER-2013 figures. For the real data: {HOW_TO_GET_IT}."
         if dataset.is_sample
         else f"FER-2013 from {shown(dataset.source)}: {len(dataset):,} images."
+        if dataset.is_fer2013
+        else f"Other pictures than FER-2013 (their counts are not the published ones) from {shown(dataset.source)}: "
+        f"{len(dataset):,} images."
     ]
     if dataset.skipped:
         lines.append(f"{len(dataset.skipped)} files or rows were skipped; dataset.skipped lists them with the reason.")
     return lines + [f"Note: {note}." for note in dataset.notes]
+
+
+def say_problems(dataset: FerDataset) -> None:
+    """Say in what a dataset is not whole: in a box in a notebook, in a line on stderr elsewhere; nothing if it is."""
+    if not dataset.problems:
+        return
+    text = f"This reading is not whole: {'; '.join(dataset.problems)}."
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+        from fer_utils.common.notices import warn
+
+        warn(text)
+    else:
+        print(text, file=sys.stderr)

@@ -1,51 +1,20 @@
-"""What a file of FER-2013 stands for by its path, and what picture is in its bytes."""
+"""What picture is in a file's bytes."""
 
-import functools
-from pathlib import PurePosixPath
+import struct
 
 import cv2
 import numpy as np
 
-from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE, USAGES
-
-IMAGE_ENDINGS = (".jpeg", ".jpg", ".png")
-
-SPLIT_FOLDERS = {"train": "Training", "test": "PublicTest"}
+from fer_utils.common.labels import IMAGE_SIZE
 
 COLOUR = "colour"
 
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
-def classify(name: str) -> tuple[str, int] | str:
-    """Return (usage, label) that a file's path stands for, or the reason why it stands for none.
+END_OF_PNG, END_OF_JPEG = b"IEND\xaeB\x60\x82", b"\xff\xd9"
 
-    The last two folders are the split and the emotion; the official usage is in the file's
-    own name (`Training_…`, `PublicTest_…`, `PrivateTest_…`) where the copy kept it.
-    """
-    folder, _, file_name = name.rpartition("/")
-    stem, dot, ending = file_name.rpartition(".")
-    # As `os.path.splitext` has it, and three times as fast: dots at the beginning are not those of an extension.
-    ending = dot + ending if stem.strip(".") else ""
-    if ending.lower() not in IMAGE_ENDINGS:
-        return f"extension '{ending}' is not one of {', '.join(IMAGE_ENDINGS)}"
-    meaning = _classify_folder(folder)
-    return meaning if isinstance(meaning, str) else (official_usage(file_name) or meaning[0], meaning[1])
-
-
-# 32,000 files lie in 21 folders.
-@functools.lru_cache(maxsize=1024)
-def _classify_folder(folder: str) -> tuple[str, int] | str:
-    parts = PurePosixPath(folder).parts
-    if len(parts) < 2 or parts[-2].lower() not in SPLIT_FOLDERS:
-        return "not in train/<emotion>/ or test/<emotion>/"
-    if parts[-1].lower() not in EMOTIONS:
-        return f"unknown emotion folder '{parts[-1]}'"
-    return SPLIT_FOLDERS[parts[-2].lower()], EMOTIONS.index(parts[-1].lower())
-
-
-def official_usage(file_name: str) -> str | None:
-    """Return the competition's usage that a file name begins with, or None."""
-    usage, underscore, _ = file_name.partition("_")
-    return usage if underscore and usage in USAGES else None
+# Segments of a JPEG that give its size: all frames, less three that share the numbers.
+FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def decode(content: bytes) -> tuple[np.ndarray | None, str]:
@@ -57,13 +26,45 @@ def decode(content: bytes) -> tuple[np.ndarray | None, str]:
     """
     if not content:
         return None, "empty, or cannot be read"
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
+    # Before it is decoded: a file of a hundred kB may unpack to gigabytes.
+    size = picture_size(content)
+    if size is None:
         return None, "not a readable image"
-    if image.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
-        return None, f"{image.shape[1]}×{image.shape[0]} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}"
+    if size != (IMAGE_SIZE, IMAGE_SIZE):
+        return None, f"{size[0]}×{size[1]} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}"
+    if not is_whole(content):
+        return None, "cut short"
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
+        return None, "not a readable image"
     if image.dtype != np.uint8:
         image = (image / 257).round().astype(np.uint8)
     if image.ndim == 3 and image.shape[2] >= 3:
         return cv2.cvtColor(image[:, :, :3], cv2.COLOR_BGR2GRAY), COLOUR
     return image.reshape(IMAGE_SIZE, IMAGE_SIZE, -1)[:, :, 0], ""
+
+
+def is_whole(content: bytes) -> bool:
+    """Return whether a JPEG or PNG has its end: a decoder would fill what is missing with grey, without a word."""
+    end = END_OF_JPEG if content.startswith(JPEG) else END_OF_PNG
+    return end in content.rstrip(b"\0")[-64:]
+
+
+def picture_size(content: bytes) -> tuple[int, int] | None:
+    """Return (width, height) in pixels that the head of a JPEG or PNG names; None for anything else."""
+    try:
+        if content.startswith(PNG) and content[12:16] == b"IHDR":
+            return struct.unpack_from(">II", content, 16)
+        place = 2 if content.startswith(JPEG) else len(content)
+        while content[place] == 0xFF:
+            marker = content[place + 1]
+            if marker == 0xFF:  # a byte that fills
+                place += 1
+                continue
+            if marker in FRAMES:
+                height, width = struct.unpack_from(">HH", content, place + 5)
+                return width, height
+            place += 2 + struct.unpack_from(">H", content, place + 2)[0]
+    except (IndexError, struct.error):
+        pass
+    return None

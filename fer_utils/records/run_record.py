@@ -44,6 +44,8 @@ def record(
         "name": run.folder.name,
         "data": {
             "is_sample": dataset.is_sample,
+            "is_fer2013": dataset.is_fer2013,
+            "problems": dataset.problems,
             "form": dataset.form,
             "fingerprint": dataset.fingerprint,
             "counts": {usage: {key: int(n) for key, n in row.items()} for usage, row in dataset.counts().iterrows()},

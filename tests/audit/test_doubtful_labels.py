@@ -10,7 +10,7 @@ import pytest
 from fer_utils import EMOTIONS, audit, plots
 from fer_utils.audit.near_copies import near_groups
 from fer_utils.common.errors import UserError
-from fer_utils.dataset import load_dataset
+from fer_utils.dataset import edge_features, load_dataset
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_on_the_sample_it_beats_chance_and_is_no_more_than_a_hint():
     dataset = load_dataset("sample", cache=False, progress=False)
     rows = np.flatnonzero(dataset.usage == "Training")
     images, labels = dataset.subset("Training")
-    features = dataset.edge_features(images)
+    features = edge_features(images)
     assert features.shape == (len(rows), 900) and features.dtype == np.float32
     groups = near_groups(images, progress=False)
     probabilities = audit.cross_validated_probabilities(features, labels, groups, progress=False)
@@ -135,7 +135,7 @@ def test_nothing_here_loads_a_framework():
     code = (
         "import sys, numpy as np\n"
         "from fer_utils import audit\n"
-        "label_noise.suspicious_labels(np.arange(7), np.eye(7) * 0.3 + 0.1)\n"
+        "audit.suspicious_labels(np.arange(7), np.eye(7) * 0.3 + 0.1)\n"
         "print([name for name in ('tensorflow', 'keras', 'torch', 'jax') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -148,7 +148,7 @@ def test_contradicting_copies_of_fer2013_are_flagged_more_often(fer2013):
     dataset = load_dataset(fer2013, progress=False)
     images, labels = dataset.subset("Training")
     groups = near_groups(images, progress=False)
-    features = dataset.edge_features(images)
+    features = edge_features(images)
     probabilities = audit.cross_validated_probabilities(features, labels, groups, progress=False)
     flagged = audit.suspicious_labels(labels, probabilities)["flagged"].sort_index()
     n_labels = pd.Series(labels).groupby(groups).transform("nunique")

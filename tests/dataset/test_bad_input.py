@@ -6,13 +6,14 @@ import sys
 import tarfile
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 from helpers import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
 
-import fer_utils.dataset.files  # noqa: F401
 from fer_utils.common.errors import UserError
 from fer_utils.dataset import load_dataset
+from fer_utils.dataset.archives import MOST_BYTES_PER_FILE
 
 
 def failure(path) -> str:
@@ -66,19 +67,19 @@ def test_zip_with_entries_outside(tmp_path, files, name):
 
 
 def test_zip_bomb_by_declared_size(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_BYTES_IN_ALL", 100_000)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.archives"], "MOST_BYTES_OF_PICTURES", 100_000)
     path = write_zip(tmp_path / "a.zip", {**files, "train/happy/Training_9.png": bytes(200_000)})
     assert "far more than FER-2013" in failure(path)
 
 
 def test_zip_bomb_with_too_many_files(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_FILES", 10)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.archives"], "MOST_FILES", 10)
     assert "far more than FER-2013" in failure(write_zip(tmp_path / "a.zip", files))
 
 
 def test_huge_file_is_not_unpacked(tmp_path, files):
     huge = "train/happy/Training_99999999.png"
-    path = write_zip(tmp_path / "a.zip", {**files, huge: bytes(files.MOST_BYTES_PER_FILE + 10)})
+    path = write_zip(tmp_path / "a.zip", {**files, huge: bytes(MOST_BYTES_PER_FILE + 10)})
     assert skipped(path) == {huge: "empty, or cannot be read"}
 
 
@@ -96,10 +97,14 @@ def test_zip_entry_with_a_lying_size_and_damaged_bytes(tmp_path, files):
 
 
 def test_wrong_size_empty_and_unreadable_files_are_listed(tmp_path, files):
+    jpeg = cv2.imencode(".jpg", picture(1))[1].tobytes()
+    tiff = cv2.imencode(".tiff", picture(1).astype(np.float32))[1].tobytes()
     bad = {
         "train/happy/Training_1.png": png(np.zeros((64, 50), np.uint8)),
         "train/happy/Training_2.jpg": b"",
         "train/happy/Training_3.jpg": b"this is text",
+        "train/happy/Training_5.jpg": jpeg[: len(jpeg) // 2] + bytes(len(jpeg) // 2),
+        "train/happy/Training_6.png": tiff,
         "train/happy/notes.txt": b"hello",
         "train/bored/Training_4.png": png(picture(4)),
         "readme.png": png(picture(5)),
@@ -110,6 +115,8 @@ def test_wrong_size_empty_and_unreadable_files_are_listed(tmp_path, files):
         assert found["train/happy/Training_1.png"] == "50×64 pixels instead of 48×48"
         assert found["train/happy/Training_2.jpg"] == "empty, or cannot be read"
         assert found["train/happy/Training_3.jpg"] == "not a readable image"
+        assert found["train/happy/Training_5.jpg"] == "cut short"
+        assert found["train/happy/Training_6.png"] == "not a readable image"
         assert found["train/happy/notes.txt"].startswith("extension '.txt'")
         assert found["train/bored/Training_4.png"] == "unknown emotion folder 'bored'"
         assert found["readme.png"].startswith("not in train/")
@@ -166,11 +173,13 @@ def test_tar_cut_short_or_without_table(tmp_path, csv_rows):
     path.write_bytes(content[: len(content) // 2])
     assert "cut short" in failure(path)
     (tmp_path / "x.txt").write_text("no table")
-    assert "has no fer2013.csv" in failure(write_tar(tmp_path / "b.tar.gz", tmp_path / "x.txt", "x.txt"))
+    assert "no FER-2013 image among its 1 files (first: x.txt" in failure(
+        write_tar(tmp_path / "b.tar.gz", tmp_path / "x.txt", "x.txt")
+    )
 
 
 def test_tar_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "MOST_BYTES_IN_ALL", 1000)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.archives"], "MOST_BYTES_OF_TABLE", 1000)
     path = tmp_path / "bomb.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         info = tarfile.TarInfo("fer2013.csv")

@@ -1,6 +1,7 @@
 """The table is read as it is meant, however it was written."""
 
 import csv
+import gzip
 import sys
 
 import numpy as np
@@ -10,7 +11,6 @@ from helpers import csv_row, picture, write_csv
 import fer_utils.dataset.csv_form  # noqa: F401
 from fer_utils.common.errors import UserError
 from fer_utils.dataset import csv_form, load_dataset
-from fer_utils.dataset.csv_form import _parse_pixels
 
 
 def opened(path):
@@ -24,10 +24,8 @@ def plain(tmp_path, csv_rows):
 
 def test_blocks_may_end_anywhere(tmp_path, csv_rows, plain, monkeypatch):
     path = write_csv(tmp_path / "a.csv", csv_rows)
-    for size in (1, 7, 10_000, 20_000):
-        monkeypatch.setattr(
-            sys.modules["fer_utils.dataset.csv_form"], "BLOCK_BYTES", size if size > 7 else path.stat().st_size // size
-        )
+    for size in (1, 10_000, 20_000, path.stat().st_size // 7, path.stat().st_size):
+        monkeypatch.setattr(sys.modules["fer_utils.dataset.csv_form"], "BLOCK_BYTES", size)
         assert opened(path).fingerprint == plain.fingerprint
 
 
@@ -93,37 +91,67 @@ def test_a_file_that_grows_while_it_is_read(tmp_path, csv_rows, plain):
     assert dataset.fingerprint == plain.fingerprint
 
 
-@pytest.mark.parametrize("value", ["256", "299", "300", "512", "999", "1000", "-1", "1.5", "", "0x1", "²"])
-@pytest.mark.parametrize("place", [0, 1, 2302, 2303])
-def test_every_wrong_number_is_found_wherever_it_is(value, place):
+@pytest.mark.parametrize("value", ["256", "299", "512", "1000", "9" * 30, "-1", "1.5", "", "0x1", "²", "1,2"])
+@pytest.mark.parametrize("place", [0, 1, 2303])
+def test_every_wrong_number_is_found_wherever_it_is(tmp_path, value, place):
+    good = csv_row(3, picture(1), "Training")
     numbers = [str(number) for number in picture(1).ravel()]
-    good = " ".join(numbers)
     numbers[place] = value
-    images, sound = _parse_pixels([good, " ".join(numbers), good])
-    assert sound.tolist() == [True, False, True]
-    np.testing.assert_array_equal(images[[0, 2]], [picture(1)] * 2)
-    assert not images[1].any()
+    bad = f"3,{' '.join(numbers)},Training"
+    dataset = opened(write_csv(tmp_path / "a.csv", [good, bad, good]))
+    assert dataset.names.tolist() == ["row 1", "row 3"] and len(dataset.skipped) == 1
+    np.testing.assert_array_equal(dataset.images, [picture(1)] * 2)
 
 
-def test_every_grey_level_at_every_neighbour():
-    # All pairs of one, two and three digits beside each other, leading zeros included.
-    values = [0, 1, 9, 10, 55, 99, 100, 199, 200, 249, 250, 255]
-    pairs = [level for first in values for second in values for level in (first, second)]
-    numbers = np.resize(pairs, csv_form.PIXELS)
-    texts = [str(number) if i % 5 else f"{number:03}" for i, number in enumerate(numbers)]
-    images, sound = _parse_pixels([" ".join(texts)])
-    assert sound.all()
-    np.testing.assert_array_equal(images.ravel(), numbers)
+def test_odd_spacing_and_leading_zeros_are_read(tmp_path):
+    pixels = " ".join(f" {number:03}" for number in picture(3).ravel())
+    dataset = opened(write_csv(tmp_path / "a.csv", [f"3,{pixels} ,Training"]))
+    np.testing.assert_array_equal(dataset.images, [picture(3)])
 
 
-def test_a_number_moved_to_the_next_row_is_found():
-    good = [str(number) for number in picture(2).ravel()]
-    _, sound = _parse_pixels([" ".join(good[:-1]), " ".join([good[-1], *good])])
-    assert not sound.any()
+def test_names_of_columns_without_regard_to_case(tmp_path, csv_rows, plain):
+    path = write_csv(tmp_path / "a.csv", csv_rows, "EMOTION, Pixels,usage")
+    assert opened(path).fingerprint == plain.fingerprint
+    parts = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "privatetest"}
+    rows = [",".join([*row.split(",")[:2], parts[row.split(",")[2]]]) for row in csv_rows]
+    assert opened(write_csv(tmp_path / "b.csv", rows)).fingerprint == plain.fingerprint
 
 
-def test_sound_rows_are_never_parsed_slowly(tmp_path, csv_rows, plain, monkeypatch):
-    monkeypatch.setattr(
-        sys.modules["fer_utils.dataset.csv_form"], "_parse_one", lambda row: pytest.fail("parsed slowly")
-    )
-    assert opened(write_csv(tmp_path / "a.csv", csv_rows)).fingerprint == plain.fingerprint
+def test_semicolons_between_the_columns(tmp_path, csv_rows, plain):
+    path = write_csv(tmp_path / "a.csv", [row.replace(",", ";") for row in csv_rows], "emotion;pixels;Usage")
+    assert opened(path).fingerprint == plain.fingerprint
+
+
+def test_without_a_column_for_the_part_it_says_so(tmp_path, csv_rows):
+    rows = [row.rsplit(",", 1)[0] for row in csv_rows]
+    dataset = opened(write_csv(tmp_path / "a.csv", rows, "emotion,pixels"))
+    assert dataset.notes == ["the table has no column Usage, so every row counts as Training"]
+    assert dataset.problems == ["there is no test part: models can be trained, not judged with PublicTest"]
+
+
+def test_without_a_header_the_message_is_short(tmp_path, csv_rows):
+    with pytest.raises(UserError, match="lacks the column emotion and pixels") as caught:
+        opened(write_csv(tmp_path / "a.csv", csv_rows[1:], csv_rows[0]))
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 200
+
+
+def test_packed_table(tmp_path, csv_rows, plain):
+    path = write_csv(tmp_path / "a.csv", csv_rows)
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    dataset = opened(packed)
+    assert dataset.fingerprint == plain.fingerprint and dataset.form == "csv"
+    content = bytearray(packed.read_bytes())
+    content[len(content) // 2] ^= 4
+    packed.write_bytes(content)
+    with pytest.raises(UserError):
+        opened(packed)
+
+
+def test_a_quotation_mark_that_is_never_closed_swallows_no_row(tmp_path, csv_rows):
+    rows = ['"' + csv_rows[0], *csv_rows[1:]]
+    with pytest.raises(UserError, match="not a readable CSV"):
+        opened(write_csv(tmp_path / "a.csv", rows))
+    rows[5] = csv_rows[5].replace(",", '",', 1)
+    with pytest.raises(UserError, match="a quotation mark is not closed"):
+        opened(write_csv(tmp_path / "a.csv", rows))

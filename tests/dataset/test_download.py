@@ -1,6 +1,8 @@
 """Fetching from Kaggle, with a stand-in for kagglehub."""
 
 import sys
+import threading
+import time
 import types
 
 import pytest
@@ -8,11 +10,11 @@ from helpers import write_folder
 
 from fer_utils.common.errors import UserError
 from fer_utils.dataset import download, load_dataset
-from fer_utils.dataset.download import PUBLISHED_COUNTS, differences
+from fer_utils.dataset.published import PUBLISHED_COUNTS, differences
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(monkeypatch, tmp_path):
     """Replace kagglehub; `hub.answer` is the path it returns or the exception it raises."""
     module = types.ModuleType("kagglehub")
 
@@ -24,6 +26,7 @@ def hub(monkeypatch):
         return str(module.answer)
 
     module.forced = []
+    module.config = types.SimpleNamespace(get_cache_folder=lambda: str(tmp_path / "hub_cache"))
     module.dataset_download = dataset_download
     monkeypatch.setitem(sys.modules, "kagglehub", module)
     return module
@@ -33,7 +36,7 @@ def hub(monkeypatch):
 def small_is_published(monkeypatch):
     """Let the small copy of `files` count as FER-2013."""
     counts = {"Training": (5,) * 7, "PublicTest": (1,) * 7, "PrivateTest": (1,) * 7}
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.download"], "PUBLISHED_COUNTS", counts)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.published"], "PUBLISHED_COUNTS", counts)
 
 
 def test_a_bad_copy_in_the_hubs_cache_is_fetched_anew_once(tmp_path, files, hub, small_is_published, monkeypatch):
@@ -101,3 +104,29 @@ def test_published_counts_add_up():
 
 def test_differences_of_the_sample_are_found():
     assert differences(load_dataset("sample", progress=False))
+
+
+def test_a_download_that_never_answers_ends_with_the_manual_steps(tmp_path, hub, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(hub, "dataset_download", lambda *_, **__: answer.wait(60))
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.download"], "SECONDS_OF_SILENCE", 0.2)
+    with pytest.raises(UserError, match="nothing came for 0.2 seconds") as caught:
+        download(tmp_path / "data", progress=False)
+    answer.set()
+    assert caught.value.exit_code == 1 and "To fetch it by hand" in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_download_that_grows_is_waited_for(tmp_path, files, hub, small_is_published, monkeypatch):
+    good, cache = write_folder(tmp_path / "good", files), tmp_path / "hub_cache" / "datasets" / "msambare" / "fer2013"
+
+    def slowly(*_, **__):
+        cache.mkdir(parents=True)
+        for n in range(10):
+            (cache / str(n)).write_bytes(b"x")
+            time.sleep(0.2)
+        return str(good)
+
+    monkeypatch.setattr(hub, "dataset_download", slowly)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.download"], "SECONDS_OF_SILENCE", 1.5)
+    assert len(download(tmp_path / "data", progress=False)) == 49

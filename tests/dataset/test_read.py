@@ -1,24 +1,21 @@
 """The three forms give the same arrays."""
 
-import gc
+import io
 import os
 import sys
-import threading
-import time
+import tarfile
 
 import cv2
 import numpy as np
 import pytest
 from helpers import csv_row, picture, png, write_csv, write_folder, write_tar, write_zip
 
-import fer_utils.dataset.files  # noqa: F401
 import fer_utils.dataset.read  # noqa: F401
 from fer_utils import EMOTIONS, USAGES
 from fer_utils.common.errors import UserError
-from fer_utils.dataset import jpeg_strip, load_dataset, read
-from fer_utils.dataset.csv_form import _parse_pixels
-from fer_utils.dataset.download import PUBLISHED_COUNTS
-from fer_utils.dataset.pictures import IMAGE_ENDINGS, classify
+from fer_utils.dataset import iterate_files, load_dataset
+from fer_utils.dataset.names import IMAGE_ENDINGS, classify
+from fer_utils.dataset.published import PUBLISHED_COUNTS
 
 
 def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
@@ -37,52 +34,15 @@ def test_zip_and_folder_give_the_same_arrays(tmp_path, files):
 
 
 @pytest.mark.parametrize("write", [write_zip, write_folder])
-@pytest.mark.parametrize("most_bytes_waiting", [0, 2**30])
-@pytest.mark.parametrize("others", [{}, {"train/sad/damaged.png": b"x"}])
-def test_pictures_stay_in_order_whoever_decodes_them(tmp_path, files, monkeypatch, write, most_bytes_waiting, others):
-    """Threads get few files at a time, and the reading one helps when nothing is left to read."""
-    files = {**files, "train/happy/a.txt": b"x", "license/a.txt": b"x", **others}
+def test_pictures_stay_in_order_whoever_decodes_them(tmp_path, files, monkeypatch, write):
+    files = {**files, "train/happy/a.txt": b"x", "license/a.txt": b"x", "train/sad/damaged.png": b"x"}
     source = write(tmp_path / "fer2013.zip", files)
-    expected = read.read_source(source, progress=False)
-    decoders = set()
-
-    def decode_slowly(*both):
-        decoders.add(threading.get_ident())
-        time.sleep(0.002)
-        return decode_alike(*both)
-
-    decode_alike = jpeg_strip.decode_alike
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.read"], "decode_alike", decode_slowly)
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.files"], "FILES_AT_ONCE", 3)
-    monkeypatch.setattr(sys.modules["fer_utils.dataset.read"], "MOST_BYTES_WAITING", most_bytes_waiting)
-    found = read.read_source(source, progress=False)
+    expected = load_dataset(source, cache=False, progress=False)
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.read"], "FILES_AT_ONCE", 3)
+    found = load_dataset(source, cache=False, progress=False)
     np.testing.assert_array_equal(found.images, expected.images)
     assert found.names.tolist() == expected.names.tolist() and found.labels.tolist() == expected.labels.tolist()
-    assert found.fingerprint == expected.fingerprint
-    assert sorted(found.skipped) == sorted(expected.skipped) and len(found.skipped) == 2 + len(others)
-    # With nothing allowed to wait, the others have done all of it by the time that everything is read.
-    assert (threading.get_ident() in decoders) == bool(most_bytes_waiting)
-
-
-def test_every_form_says_when_all_is_read(tmp_path, files, csv_rows):
-    table = write_csv(tmp_path / "fer2013.csv", csv_rows)
-    sources = [
-        write_zip(tmp_path / "a.zip", files),
-        write_folder(tmp_path / "f", files),
-        table,
-        write_tar(tmp_path / "t.tar.gz", table, "fer2013.csv"),
-        write_zip(tmp_path / "c.zip", {"fer2013.csv": table.read_bytes()}),
-    ]
-    called = []
-    for n, source in enumerate(sources, start=1):
-        read.read_source(source, progress=False, meanwhile=lambda: called.append(1))
-        assert len(called) == n, source
-
-
-def test_unused_objects_are_collected_again_afterwards(tmp_path):
-    with pytest.raises(UserError):
-        read.read_source(write_zip(tmp_path / "a.zip", {"a.txt": b"x"}), progress=False)
-    assert gc.isenabled()
+    assert found.fingerprint == expected.fingerprint and found.skipped == expected.skipped and len(found.skipped) == 3
 
 
 def test_folders_above_the_split_do_not_matter(tmp_path, files):
@@ -114,14 +74,6 @@ def test_csv_inside_tar_and_zip(tmp_path, csv_rows, inside):
     zipped = load_dataset(write_zip(tmp_path / "c.zip", {inside: table.read_bytes()}), progress=False)
     assert tar.form == "tar.gz"
     assert tar.fingerprint == zipped.fingerprint == load_dataset(table, progress=False).fingerprint
-
-
-def test_odd_spacing_between_pixels_is_read(csv_rows):
-    image = picture(3)
-    text = "  ".join(map(str, image.ravel()))
-    images, sound = _parse_pixels([" ".join(map(str, image.ravel())), f" {text} "])
-    assert sound.all()
-    np.testing.assert_array_equal(images, [image, image])
 
 
 def test_file_names_tell_the_official_usage(tmp_path):
@@ -171,7 +123,8 @@ def test_real_counts_are_the_published_ones(fer2013):
     for usage in counts.index:
         assert tuple(counts.loc[usage]) == PUBLISHED_COUNTS[usage]
     assert {"Training", "PublicTest"} <= set(counts.index)
-    assert dataset.skipped == [] and dataset.notes == []
+    assert dataset.skipped == [] and dataset.problems == []
+    assert dataset.is_fer2013 and dataset.title == "FER-2013"
 
 
 @pytest.mark.fer2013
@@ -206,3 +159,44 @@ def test_the_parts_that_only_judge(tmp_path, files):
     training = {name: content for name, content in files.items() if "Training" in name}
     with pytest.raises(UserError, match="PublicTest"):
         load_dataset(write_zip(tmp_path / "c.zip", training), progress=False).test_parts()
+
+
+@pytest.mark.parametrize("where", ["train", "train/happy"])
+def test_links_inside_a_folder_are_followed_and_circles_end(tmp_path, files, where):
+    folder = write_folder(tmp_path / "real", files)
+    linked = tmp_path / "linked"
+    (linked / "train").mkdir(parents=True)
+    (linked / "test").symlink_to(folder / "test")
+    for emotion in EMOTIONS:
+        (linked / "train" / emotion).symlink_to(folder / "train" / emotion)
+    (linked / where / "back").symlink_to(linked)
+    (linked / "train" / "happy" / "Training_lost.png").symlink_to(tmp_path / "nowhere")
+    dataset = load_dataset(linked, progress=False)
+    assert len(dataset) == 49
+    assert [item.reason for item in dataset.skipped] == ["empty, or cannot be read"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_is_skipped_or_refused_never_waited_for(tmp_path, files):
+    folder = write_folder(tmp_path / "f", files)
+    os.mkfifo(folder / "train" / "happy" / "Training_pipe.png")
+    assert [item.name for item in load_dataset(folder, progress=False).skipped] == ["train/happy/Training_pipe.png"]
+    os.mkfifo(tmp_path / "archive.zip")
+    with pytest.raises(UserError, match="neither a folder nor a file"):
+        load_dataset(tmp_path / "archive.zip", progress=False)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_pictures_inside_a_tar(tmp_path, files, order):
+    path = tmp_path / "faces.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in list(files.items())[::order]:
+            info = tarfile.TarInfo(f"./fer2013/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    dataset = load_dataset(path, progress=False)
+    assert (
+        dataset.form == "tar.gz"
+        and dataset.fingerprint == load_dataset(write_zip(tmp_path / "a.zip", files)).fingerprint
+    )
+    assert sorted(name for name, _ in iterate_files(path)) == dataset.names.tolist()
