@@ -9,7 +9,7 @@ JOBS ?= $(if $(filter sample,$(PROFILE)),2,1)
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help venv notebooks refresh lint test lab app bench
+.PHONY: help venv notebooks refresh lint test lab app bench exercises
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -22,6 +22,7 @@ help:  ## show this list
 	@echo "make app         open the emotion detector as a page of its own"
 	@echo "make bench       measure side by side what the project claims to be fast"
 	@echo "make refresh     execute the committed notebooks in place, after changing them"
+	@echo "make exercises   execute the worked solutions and make the exercise notebooks from them, after changing them"
 
 venv: $(VENV)/.ready
 
@@ -42,10 +43,14 @@ lint: venv  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+exercises: venv
+	$(BIN)/python -m workshop.exercises --execute
+
 test: venv
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 1800 \
-		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+		--nbval-sanitize-with tests/notebooks/sanitize.cfg \
+		--ignore notebooks/exercises --ignore notebooks/solutions notebooks
 
 lab: venv
 	$(BIN)/jupyter lab notebooks

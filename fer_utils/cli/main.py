@@ -82,19 +82,6 @@ def refresh(only: Only = None) -> None:
     refresh_notebooks(only)
 
 
-@app.command()
-def handout(
-    only: Only = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to; no file is ever overwritten.")] = Path("handout"),
-) -> None:
-    """Copy the notebooks without their results, for a class that predicts first."""
-    from fer_utils.common.paths import shown
-    from fer_utils.runner.handout import write_handout
-
-    for path in write_handout(out, only):
-        typer.echo(shown(path))
-
-
 app.command()(sweep)
 app.command()(predict)
 app.command()(evaluate)
