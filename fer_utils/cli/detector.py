@@ -106,6 +106,9 @@ def serve_app(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Open the detector as a page of its own; without --ip no other machine can reach it."""
+    from fer_utils.detector.detector import EmotionDetector
     from fer_utils.widgets.page import serve
 
+    # Now, rather than when the first page is opened and nobody reads what went wrong.
+    EmotionDetector(model)
     serve(model, port, browser, ip)

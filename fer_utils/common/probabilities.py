@@ -7,8 +7,9 @@ import numpy as np
 from fer_utils.common.errors import UserError
 from fer_utils.common.labels import IMAGE_SIZE
 
-# What a model is tried on once it is loaded.
-GREY = np.full((1, IMAGE_SIZE, IMAGE_SIZE, 1), 128, np.float32)
+# What a model is tried on once it is loaded: a grey picture, and one that grows brighter from left to right.
+TWO_PICTURES = np.stack([np.full((IMAGE_SIZE, IMAGE_SIZE), 128), np.tile(np.linspace(0, 255, IMAGE_SIZE), (48, 1))])
+TWO_PICTURES = TWO_PICTURES[..., np.newaxis].astype(np.float32)
 
 TINY = 1e-12
 
@@ -21,8 +22,10 @@ def require_probabilities(answer: np.ndarray, name) -> None:
         name: how the error message calls the model.
 
     Raises:
-        UserError: if a value is negative or not finite, or a row does not sum to 1 within what its type can hold.
+        UserError: if a value is not a number or negative, or a row does not sum to 1 within what its type can hold.
     """
+    if np.isnan(answer.astype(np.float64)).any():
+        raise UserError(f"{name} answers with what is not numbers (NaN): its training went astray, train it anew")
     tolerance = 1e-3 if answer.dtype.itemsize > 2 else 1e-2
     answer = answer.astype(np.float64)
     if not (np.isfinite(answer).all() and (answer >= 0).all() and (abs(answer.sum(axis=1) - 1) <= tolerance).all()):

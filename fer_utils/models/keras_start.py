@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 from fer_utils.acceleration import devices
 from fer_utils.common.errors import UserError
@@ -29,18 +30,33 @@ def load_keras():
     turned aside. If the import fails, they are shown. `$FER_DEVICES` says on how many devices models are trained.
 
     Raises:
-        UserError: if `$FER_DEVICES` asks for more devices than there are.
+        UserError: if Keras cannot start as it is set, or `$FER_DEVICES` asks for more devices than there are.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     n = devices.devices_asked_for()
     with held_stderr():
-        keras = importlib.import_module("keras")
+        keras = _imported()
         devices.prepare(n)
         # The first operation writes as well (which processor features are in use).
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
         devices.use(n)
     # A notebook with several networks translates several, which TensorFlow warns of as if it were a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return keras
+
+
+def _imported():
+    """Import Keras; of the user's own settings the backend counts, while number type and layout are the series' own."""
+    try:
+        keras = importlib.import_module("keras")
+    except Exception as error:
+        place = Path(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json")
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"Keras cannot start as it is set ({reason}): unset KERAS_BACKEND, remove {place}, or install the backend"
+        ) from error
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
     return keras
 
 

@@ -87,15 +87,20 @@ def test_predict_saves_annotated_copies_and_never_over_a_photo(fer, photos, tmp_
 
 def test_app_says_what_is_wrong_before_it_starts(fer, tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"no model")
-    for model, message in ((tmp_path / "none.keras", "no such model"), (tmp_path / "m.onnx", "is not an ONNX model")):
+    (tmp_path / "damaged.keras").write_bytes(b"PK\x03\x04")
+    for name, message in (
+        ("none.keras", "no such model"),
+        ("m.onnx", "is not an ONNX model"),
+        ("damaged.keras", "is not a Keras model"),
+    ):
+        model = tmp_path / name
         code, _, err = fer("app", "--model", model)
         assert code == 2 and message in err and err.count("\n") == 1
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (tmp_path / "m.keras").write_bytes(b"looked at when the page opens")
-        code, _, err = fer("app", "--model", tmp_path / "m.keras", "--port", port)
+        code, _, err = fer("app", "--port", port)
     assert code == 2 and f"port {port} is taken" in err
 
 
