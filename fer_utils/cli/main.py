@@ -88,8 +88,17 @@ app.command()(evaluate)
 app.command("app")(serve_app)
 
 
+def _print_any_character() -> None:
+    """Let no character stop a command: what the terminal's encoding lacks is escaped, and JSON is UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            is_json = stream is sys.stdout and "--json" in sys.argv
+            stream.reconfigure(encoding="utf-8" if is_json else None, errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line: 0 on success, 2 on bad usage or input, 1 on failure."""
+    _print_any_character()
     try:
         app(standalone_mode=True)
     except UserError as error:

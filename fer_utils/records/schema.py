@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from fer_utils.common.errors import UserError
+from fer_utils.common.labels import EMOTIONS
 from fer_utils.dataset import PUBLISHED_COUNTS
 
 _NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
@@ -37,7 +38,12 @@ RESULT = {
         "data": {
             "type": "object",
             "required": ["is_sample", "fingerprint"],
-            "properties": {"is_sample": {"type": "boolean"}, "fingerprint": _TEXT},
+            "properties": {
+                "is_sample": {"type": "boolean"},
+                "is_fer2013": {"type": "boolean"},
+                "problems": {"type": "array", "items": _TEXT},
+                "fingerprint": _TEXT,
+            },
         },
         "weights": _TEXT,
         "parameters": {"type": "integer"},
@@ -109,9 +115,10 @@ def check_record(record: dict, schema: Path) -> None:
         if sum(map(sum, matrix)) != score["n"] or abs(right / score["n"] - score["accuracy"]) > 1e-9:
             raise UserError(f"{name}'s accuracy does not follow from its confusion matrix")
     for usage in ("Training", "PublicTest"):
-        n, published = sum(record["data"]["counts"].get(usage, {}).values()), sum(PUBLISHED_COUNTS[usage])
-        if n != published:
-            raise UserError(f"it is not of FER-2013: {usage} has {n:,} pictures, and {published:,} were published")
+        counts = record["data"]["counts"].get(usage, {})
+        if tuple(counts.get(emotion) for emotion in EMOTIONS) != PUBLISHED_COUNTS[usage]:
+            n, published = sum(counts.values()), sum(PUBLISHED_COUNTS[usage])
+            raise UserError(f"it is not of FER-2013: {usage} has {n:,} pictures, not the published {published:,}")
     n, published = record["scores"]["PublicTest"]["n"], sum(PUBLISHED_COUNTS["PublicTest"])
     if n != published:
         raise UserError(f"it was scored on {n:,} pictures of PublicTest, which has {published:,}")

@@ -115,8 +115,13 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(before)} and {last}"
 
 
+def data_of(run: dict) -> str:
+    """Return what figures of a run are to be called by: "FER-2013", "embedded sample" or "other pictures"."""
+    return data_title(run["data"]["is_sample"], run["data"].get("is_fer2013", True))
+
+
 def label_of(role: str, run: dict) -> str:
-    data = data_title(run["data"]["is_sample"])
+    data = data_of(run)
     weights = {"random": ", random weights", "faces": ", face weights"}.get(run["weights"], "")
     whole = ", every layer trained" if trained_whole(run) else ""
     return f"{role}, {data}{weights}{whole}"

@@ -3,7 +3,6 @@
 A process that runs notebooks beside others imports this and little else.
 """
 
-import contextlib
 import os
 import re
 import time
@@ -153,8 +152,7 @@ def leave(notebook: Path, out: Path) -> None:
     except (OSError, ValueError):
         # It stopped before its first cell, or while it was being saved.
         content = nbformat.read(notebook, as_version=4)
+    working.unlink(missing_ok=True)
     write_notebook(content, out / notebook.name)
     html, _ = HTMLExporter().from_notebook_node(content, {"metadata": {"name": notebook.stem}})
     write_text(out / f"{notebook.stem}.html", html)
-    with contextlib.suppress(OSError):
-        working.unlink(missing_ok=True)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from fer_utils import plots
 from fer_utils.common.files import write_text
-from fer_utils.dataset.fer_dataset import data_title
 from fer_utils.records.comparison import TOGETHER, comparison
 from fer_utils.records.run_record import load_results
+from fer_utils.records.wording import data_of
 from fer_utils.runner.profiles import is_appendix
 
 TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("fer_utils.runner", "."), autoescape=True, trim_blocks=True)
@@ -31,12 +31,12 @@ def write_report(out: Path, profile: str, runs: list) -> Path:
     newest = max(results, key=lambda result: result["finished"], default=None)
     if newest:
         results = [result for result in results if result["data"]["fingerprint"] == newest["data"]["fingerprint"]]
-    sample = bool(newest) and newest["data"]["is_sample"]
     page = TEMPLATES.get_template("report.html.jinja").render(
         profile=profile,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
-        data=f"Data fingerprint {newest['data']['fingerprint']}." if newest else "",
-        sample=sample,
+        data=f"Data: {data_of(newest)}, fingerprint {newest['data']['fingerprint']}." if newest else "",
+        title=data_of(newest) if newest else "",
+        problems=newest["data"].get("problems", []) if newest else [],
         tables=_tables(results),
         errors=[run for run in runs if run.error],
         series=_times([run for run in runs if not is_appendix(run.notebook)]),
@@ -95,7 +95,7 @@ def _figures(result: dict) -> dict:
         "text": f"{result['parameters']:,} parameters, best epoch {result['best_epoch']} of {result['epochs']}, "
         f"chosen on the validation part.",
         "curves": _data_url(plots.learning_curves({result["title"]: history})),
-        "confusion": _data_url(plots.confusion_chart(result["scores"][split], data_title(result["data"]["is_sample"]))),
+        "confusion": _data_url(plots.confusion_chart(result["scores"][split], data_of(result))),
     }
 
 

@@ -27,8 +27,8 @@ except ImportError as error:
     raise UserError("a sweep needs Dask: install it with 'pip install -e .[scale]'") from error
 
 from fer_utils.common.files import write_text
-from fer_utils.dataset.fer_dataset import data_title
 from fer_utils.records.run_record import load_results
+from fer_utils.records.wording import data_of
 from fer_utils.runner.profiles import find_notebooks, notebook_folder, notebook_parameters
 from fer_utils.runner.series import NotebookFailed, earlier_runs, make_folder, plan_run, run_notebooks
 from fer_utils.runner.values import as_typed
@@ -208,15 +208,15 @@ def _one_line(error: BaseException) -> str:
 def collect(out: str | Path) -> pd.DataFrame:
     """Return what the runs in a sweep's folder scored: one row a run, model and split.
 
-    Columns: run; each parameter of the grid file; model; data ("FER-2013" or "embedded sample"); weights; split; n;
-    accuracy, low and high (95 % interval, fractions); macro_f1; epochs; minutes (of training).
+    Columns: run; each parameter of the grid file; model; data ("FER-2013", "embedded sample" or "other pictures");
+    weights; split; n; accuracy, low and high (95 % interval, fractions); macro_f1; epochs; minutes (of training).
     """
     rows = []
     for note in sorted(Path(out).glob(f"*/{PARAMETERS_FILE}")):
         parameters = json.loads(note.read_text(encoding="utf-8"))
         for result in load_results(note.parent / "runs"):
             about = {"run": note.parent.name, **parameters, "model": result["title"]}
-            about |= {"data": data_title(result["data"]["is_sample"]), "weights": result["weights"]}
+            about |= {"data": data_of(result), "weights": result["weights"]}
             for split, score in result["scores"].items():
                 row = about | {"split": split, "n": score["n"], "accuracy": score["accuracy"]}
                 row |= dict(zip(("low", "high"), score["accuracy_ci95"], strict=True), macro_f1=score["macro_f1"])

@@ -59,7 +59,7 @@ def test_bad_input_is_one_line_on_stderr_and_code_2(fer, tmp_path):
 
 @pytest.mark.parametrize("profile", ["quick", "full"])
 def test_long_profiles_do_not_train_on_the_sample_unasked(fer, monkeypatch, profile):
-    monkeypatch.setattr("fer_utils.runner.run_notebooks", lambda *_, **__: "index.html")
+    monkeypatch.setattr("fer_utils.runner.series.run_notebooks", lambda *_, **__: "index.html")
     code, _, err = fer("run", "--profile", profile)
     assert code == 2 and "fer data get" in err and "-p DATA=sample" in err
     assert fer("run", "--profile", profile, "-p", "DATA=sample")[0] == 0
@@ -71,7 +71,7 @@ def test_what_the_system_refuses_is_one_line(fer, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "/locked")
 
-    monkeypatch.setattr("fer_utils.runner.run_notebooks", refuse)
+    monkeypatch.setattr("fer_utils.runner.series.run_notebooks", refuse)
     code, _, err = fer("run")
     assert (code, err) == (2, "fer: /locked: Permission denied\n")
 
@@ -84,7 +84,7 @@ def test_what_goes_wrong_unasked_is_code_1(fer, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "/data")
 
     for what, message in ((fail, "the server hung up"), (full, "/data: No space left on device")):
-        monkeypatch.setattr("fer_utils.runner.run_notebooks", what)
+        monkeypatch.setattr("fer_utils.runner.series.run_notebooks", what)
         assert fer("run")[::2] == (1, f"fer: {message}\n")
 
 
@@ -112,7 +112,7 @@ def test_failed_notebook_is_code_1(fer, monkeypatch):
     def fail(*_, **__):
         raise NotebookFailed("03 stopped in cell 7")
 
-    monkeypatch.setattr("fer_utils.runner.run_notebooks", fail)
+    monkeypatch.setattr("fer_utils.runner.series.run_notebooks", fail)
     code, _, err = fer("run")
     assert code == 1 and "03 stopped in cell 7" in err
 

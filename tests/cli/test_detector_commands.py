@@ -101,7 +101,7 @@ def test_app_says_what_is_wrong_before_it_starts(fer, tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         code, _, err = fer("app", "--port", port)
-    assert code == 2 and f"port {port} is taken" in err
+    assert code == 2 and f"port {port} (Address already in use)" in err
 
 
 def test_evaluate_with_a_saved_model(fer, tmp_path, files, tiny_model):

@@ -149,7 +149,7 @@ def test_predict_keeps_the_order(tiny_data, tiny_model):
 
 def test_predicting_in_many_batches_shows_a_bar_on_stderr(monkeypatch, capsys, tiny_model, tiny_data):
     monkeypatch.setattr(
-        sys.modules["fer_utils.evaluation.scores"],
+        sys.modules["fer_utils.models.predict"],
         "tqdm",
         lambda *values, delay, **named: tqdm(*values, mininterval=0, **named),
     )

@@ -409,7 +409,7 @@ def test_a_readme_without_marks_is_refused(tmp_path):
         # 84 pictures once replaced a row of the README.
         (
             lambda run: run["data"].update(counts={"Training": {"happy": 84}}),
-            "not of FER-2013: Training has 84 pictures",
+            "not of FER-2013: Training has 84 pictures, not the published 210",
         ),
         (lambda run: run["data"]["counts"].pop("PublicTest"), "not of FER-2013: PublicTest has 0 pictures"),
         (lambda run: run["scores"].update(PublicTest=a_score("PublicTest", right=4)), "scored on 70 pictures"),

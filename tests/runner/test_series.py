@@ -161,6 +161,25 @@ def test_a_notebook_that_left_nothing_readable_has_a_page_all_the_same(series, t
     assert "Stopped: 01_a" in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_on_a_full_disk_the_earlier_run_stays_and_the_file_is_named(series, tmp_path, monkeypatch):
+    series(nb01_a=[PARAMETERS, "'first run'"])
+    run_notebooks(out=tmp_path / "out", progress=False)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("01_a.*")}
+    assert set(before) == {"01_a.ipynb", "01_a.html"}
+    write = execute.write_notebook
+
+    def full(content, path):
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            write(content, path)
+
+    monkeypatch.setattr(execute, "write_notebook", full)
+    with pytest.raises(NotebookFailed, match=r"01_a stopped: OSError: .*No space left on device: '.*01_a.ipynb'"):
+        run_notebooks(out=tmp_path / "out", progress=False)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("01_a.*")} == before
+    assert "Stopped: 01_a" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_a_killed_kernel_leaves_the_committed_notebook_alone(series):
     folder = series(nb01_a=[PARAMETERS, KILLED])
     before = (folder / "01_a.ipynb").read_text()
@@ -309,6 +328,20 @@ for number in range(10):
     for process in [subprocess.Popen(command) for command in commands]:
         assert process.wait() == 0
     assert len(series_module.earlier_runs(tmp_path)) == 20
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[1]", "[{}]", '[{"notebook": 1, "seconds": "x", "parameters": []}]', "[" * 9999]
+)
+def test_damaged_entries_are_named_and_begun_anew(series, tmp_path, capsys, content):
+    series(nb01_a=[PARAMETERS])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(content)
+    assert series_module.earlier_runs(tmp_path / "out") == {}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fer: ") and "run.json is damaged (" in line
+    series_module._save_run(tmp_path / "out", series_module.NotebookRun("01_a", 1.0, {}))
+    assert list(series_module.earlier_runs(tmp_path / "out")) == ["01_a"]
 
 
 def test_paths_in_the_environment_hold_inside_the_kernels(series, tmp_path, monkeypatch):
