@@ -31,6 +31,8 @@ MOST_FILES = 150_000
 
 MOST_BYTES_OF_DIRECTORY = 120 * MOST_FILES
 
+TOO_LARGE = f"more than {MOST_BYTES_OF_TABLE / 2**20:.0f} MiB or {MOST_FILES:,} files"
+
 GET_AGAIN = "download it again, or point to another copy"
 
 ENCRYPTED = 0x0001
@@ -110,19 +112,17 @@ def _too_much(source: Path, what: str) -> UserError:
 
 
 def folder_files(source: Path) -> Files:
+    """Return the files of a folder; of a broken link, or a pipe that would never end, there is nothing to read."""
     found = []
-    for name, entry in walk(source):
-        if not entry.is_dir():
-            # Neither a broken link, nor a pipe that would never end, is opened.
-            is_regular = entry.is_file()
-            found.append((name, entry.stat().st_size if is_regular else 0, entry.path if is_regular else os.devnull))
+    for name, path, status in walk(source):
+        found.append((name, status.st_size, path) if status else (name, 0, os.devnull))
         if len(found) > MOST_FILES:
             raise _too_much(source, f"more than {MOST_FILES:,} files")
     return _files_of(source, found, lambda path: open(path, "rb"))
 
 
-def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
-    """Yield (path inside the folder with "/" between its parts, entry) of everything in it.
+def walk(folder: Path) -> Iterator[tuple[str, str, os.stat_result | None]]:
+    """Yield (path inside the folder with "/" between its parts, path, status) of every file; None for no regular one.
 
     Links are followed, each folder once, so that a circle ends.
     """
@@ -134,9 +134,14 @@ def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
         known.add(os.path.realpath(place))
         with os.scandir(place) as entries:
             for entry in entries:
-                if entry.is_dir():
+                try:
+                    is_folder, status = entry.is_dir(), entry.stat() if entry.is_file() else None
+                except OSError:  # a link to itself
+                    is_folder, status = False, None
+                if is_folder:
                     waiting.append((prefix + entry.name + "/", entry.path))
-                yield prefix + entry.name, entry
+                else:
+                    yield prefix + entry.name, entry.path, status
 
 
 def zip_files(source: Path, stream: IO[bytes], opened: contextlib.ExitStack) -> Files:
@@ -148,7 +153,8 @@ def zip_files(source: Path, stream: IO[bytes], opened: contextlib.ExitStack) -> 
     # One flipped bit in the list can hide hundreds of files. Old programs count to 65,535 only.
     if len(infos) != told and len(infos) % 2**16 != told:
         raise zipfile.BadZipFile(f"it lists {len(infos):,} files instead of {told:,}")
-    files = [info for info in infos if not info.is_dir() and not info.filename.endswith("\\")]
+    # A folder of many bytes is a file with a damaged name.
+    files = [info for info in infos if info.file_size or not info.filename.endswith(("/", "\\"))]
     if files and all(info.flag_bits & ENCRYPTED for info in files):
         raise UserError(f"{source} is locked with a password: unpack it and point to the folder")
     return _files_of(source, [(info.filename, info.file_size, info) for info in files], archive.open)
@@ -175,12 +181,12 @@ def tar_files(source: Path, stream: IO[bytes], opened: contextlib.ExitStack) -> 
     for member in archive:
         n_bytes += max(0, member.size)
         if n_bytes > MOST_BYTES_OF_TABLE or len(found) > MOST_FILES:
-            raise _too_much(source, f"more than {n_bytes / 2**30:.1f} GiB or {len(found):,} files")
+            raise _too_much(source, TOO_LARGE)
         if not member.isdir():
             found.append((member.name.removeprefix("./"), member.size, member))
     # To its end, where the checksum is: a flipped bit would give wrong pixels without a word.
     while rest := len(archive.fileobj.read(2**20)):
         n_bytes += rest
         if n_bytes > MOST_BYTES_OF_TABLE:
-            raise _too_much(source, f"more than {n_bytes / 2**30:.1f} GiB")
+            raise _too_much(source, TOO_LARGE)
     return _files_of(source, found, lambda member: archive.extractfile(member) or io.BytesIO(), in_turn=True)

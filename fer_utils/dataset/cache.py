@@ -37,7 +37,7 @@ def cache_key(source: Path) -> str | None:
     digest = hashlib.sha256(f"{VERSION}:{source.resolve()}".encode(errors="surrogateescape"))
     try:
         if source.is_dir():
-            for line in sorted(f"{name}:{_measured(entry.stat())}" for name, entry in walk(source) if entry.is_file()):
+            for line in sorted(f"{name}:{_measured(status)}" for name, _, status in walk(source)):
                 digest.update(line.encode(errors="surrogateescape"))
         else:
             digest.update(_measured(source.stat()).encode())
@@ -46,9 +46,9 @@ def cache_key(source: Path) -> str | None:
     return digest.hexdigest()[:24]
 
 
-def _measured(status: os.stat_result) -> str:
+def _measured(status: os.stat_result | None) -> str:
     # The last one cannot be set back by whoever copies files with their old times (except on Windows).
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+    return "" if status is None else f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def load_cached(key: str | None) -> FerDataset | None:

@@ -19,7 +19,7 @@ from fer_utils.dataset.names import as_told, part_of, quoted, settle_parts
 
 PIXELS = IMAGE_SIZE * IMAGE_SIZE
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 2**20
 
 # A row has about 8,500.
 LONGEST_LINE = 2**17
@@ -46,7 +46,10 @@ def read_csv(stream: IO[bytes], source: Path, form: str, size: int, progress: bo
         with tqdm(total=size, desc="reading CSV", unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
             columns, separator = _read_header(stream.readline(LONGEST_LINE), source)
             for block in _blocks(stream):
-                for row in _parse(block, columns, separator):
+                n_lines = 0 if block.isspace() else len(re.findall(rb"[^\s][^\n]*", block))
+                if n + n_lines > MOST_FILES:
+                    raise UserError(f"{source} has more than {MOST_FILES:,} rows, far more than FER-2013: {GET_AGAIN}")
+                for row in _parse(block, n_lines, columns, separator):
                     n += 1
                     image, label, part, reason = _read_row(*row)
                     if reason:
@@ -54,8 +57,6 @@ def read_csv(stream: IO[bytes], source: Path, form: str, size: int, progress: bo
                         continue
                     images.append(image), labels.append(label), parts.append(part), rows.append(n)
                 bar.update(len(block))
-                if n > MOST_FILES:
-                    raise UserError(f"{source} has more than {MOST_FILES:,} rows, far more than FER-2013: {GET_AGAIN}")
     except (UnicodeDecodeError, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError, _NotATable) as error:
         raise UserError(f"{source} is not a readable CSV ({quoted(str(error), 80)}): download it again") from error
     if not rows:
@@ -106,9 +107,8 @@ def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
         yield block + line
 
 
-def _parse(block: bytes, columns: list[str], separator: str) -> Iterable[tuple[str, str, str, bool]]:
+def _parse(block: bytes, n_lines: int, columns: list[str], separator: str) -> Iterable[tuple[str, str, str, bool]]:
     """Return the rows of a block: emotion, pixels and Usage as text, and whether there are more fields than columns."""
-    n_lines = len(re.findall(rb"[^\s][^\n]*", block))
     if not n_lines:
         return []
     table = pd.read_csv(

@@ -131,7 +131,7 @@ def why_not(path: Path, tables: bool = True) -> str:
             with path.open("rb") as stream:
                 return "" if _is_table(stream) else "it has no columns emotion and pixels"
         # The first picture is enough: a folder need not be walked through.
-        if form == "folder" and any(_is_picture(name) for name, _ in itertools.islice(walk(path), FILES_LOOKED_AT)):
+        if form == "folder" and any(_is_picture(name) for name, *_ in itertools.islice(walk(path), FILES_LOOKED_AT)):
             return ""
         with open_files(path, form) as files:
             if any(map(_is_picture, files.names)):
