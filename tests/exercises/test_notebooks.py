@@ -142,5 +142,6 @@ def test_house_style(path, solution):
     for cell in solution.cells:
         if cell.cell_type == "code":
             longest = max(cell.source.splitlines(), key=len)
-            assert len(longest) <= 105, f"cut off in the HTML page: {longest}"
+            folded = cell.id.startswith("check-")
+            assert len(longest) <= (120 if folded else 105), f"cut off in the HTML page: {longest}"
             assert all(output.get("name") != "stderr" for output in cell.outputs), cell.id
