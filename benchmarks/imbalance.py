@@ -7,11 +7,12 @@ takes hours without a GPU.
 import numpy as np
 import pandas as pd
 
+from benchmarks import remedies, unequal_classes
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
 from fer_utils.audit.near_copies import near_groups
 from fer_utils.dataset import split_validation
 from fer_utils.dataset.edges import edge_features
-from fer_utils.experiments import remedy_table, unequal_classes
+from fer_utils.experiments import remedy_table
 from fer_utils.models.keras_start import load_keras
 from fer_utils.training.precision import choose_precision
 
@@ -48,7 +49,7 @@ def main() -> None:
         epochs=arguments.epochs,
         build=_builder(arguments.network),
     )
-    table = remedy_table.table(test_labels, predicted)
+    table = remedies.table(test_labels, predicted)
     settings = {
         "network": arguments.network,
         "seeds": arguments.seeds,

@@ -11,7 +11,7 @@ def recorded_experiment(name: str) -> pd.DataFrame | None:
     """Return the table of an experiment as it was measured on FER-2013, or None where there is no record of it.
 
     Args:
-        name: "broken_protocols" (as from `broken_protocols.compare`), "imbalance" (as from `imbalance.table`) or
+        name: "broken_protocols" (as from `wrong_protocols.compare`), "imbalance" (as from `benchmarks.remedies`) or
             "gentle_start" and "muon" (as for `plots.seeds_chart`).
 
     Returns:

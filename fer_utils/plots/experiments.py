@@ -10,7 +10,7 @@ from fer_utils.plots.pictures import _finish
 
 
 def protocol_chart(table: pd.DataFrame, title: str = "") -> Figure:
-    """Draw what each protocol reports and what the same model honestly scores, from `broken_protocols.compare`.
+    """Draw what each protocol reports and what the same model honestly scores, from `wrong_protocols.compare`.
 
     The title should name the data.
     """
@@ -33,7 +33,7 @@ def protocol_chart(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 def remedy_chart(table: pd.DataFrame, title: str = "") -> Figure:
-    """Draw each remedy against unequal classes: mean over the seeds with its interval, from `imbalance.table`.
+    """Draw each remedy against unequal classes: mean over the seeds with its interval, from `benchmarks.remedies`.
 
     The title should name the data.
     """

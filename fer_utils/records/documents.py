@@ -54,34 +54,20 @@ def _how_it_was_made(record: dict) -> str:
 
 
 def write_readme(readme: Path | None = None, records: list[dict] | None = None) -> bool:
-    """Put the short table between the README's two marks; return whether anything changed.
-
-    Raises:
-        UserError: if the marks are missing.
-    """
+    """Put the short table between the README's two marks, as `write_between_marks` does."""
     return write_between_marks(readme or results_folder().parent / "README.md", series_table(records))
 
 
 def write_all_runs(page: Path | None = None, records: list[dict] | None = None) -> bool:
-    """Put the table of all runs between the marks of results/README.md; return whether anything changed.
-
-    Raises:
-        UserError: if the marks are missing.
-    """
+    """Put the table of all runs between the marks of results/README.md, as `write_between_marks` does."""
     content = table(load_recorded() if records is None else records)
     return write_between_marks(page or results_folder() / "README.md", content)
 
 
 def write_model_card(card: Path | None = None, records: list[dict] | None = None) -> bool:
-    """Put the shipped model's figures between the marks of docs/model_card.md; return whether anything changed.
-
-    Raises:
-        UserError: if the marks are missing.
-    """
-    record = reference("compact", records)
-    if record is None:
-        return False
-    return write_between_marks(card or results_folder().parent / "docs" / "model_card.md", model_card_figures(record))
+    """Put the shipped model's figures between the marks of docs/model_card.md, as `write_between_marks` does."""
+    record, card = reference("compact", records), card or results_folder().parent / "docs" / "model_card.md"
+    return record is not None and write_between_marks(card, model_card_figures(record))
 
 
 def write_between_marks(path: Path, content: str) -> bool:
@@ -93,8 +79,7 @@ def write_between_marks(path: Path, content: str) -> bool:
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise UserError(f"{path.name} lacks the marks '{BEGIN}' and '{END}'")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
+    head, tail = text.partition(BEGIN)[0], text.partition(BEGIN)[2].partition(END)[2]
     new = f"{head}{BEGIN}\n\n{content}\n\n{END}{tail}"
     if new != text:
         write_text(path, new)

@@ -8,55 +8,8 @@ from fer_utils.common.errors import UserError
 from fer_utils.common.labels import EMOTIONS
 from fer_utils.dataset import PUBLISHED_COUNTS
 
-_NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
-
-_SCORE = {
-    "type": "object",
-    "required": ["n", "accuracy", "accuracy_ci95", "macro_f1", "confusion_matrix"],
-    "properties": {
-        "n": {"type": "integer"},
-        "accuracy": _NUMBER,
-        "accuracy_ci95": {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2},
-        "macro_f1": _NUMBER,
-        "confusion_matrix": {
-            "type": "array",
-            "minItems": 7,
-            "maxItems": 7,
-            "items": {"type": "array", "minItems": 7, "maxItems": 7, "items": {"type": "integer"}},
-        },
-    },
-}
-
-_CURVES = {"type": "array", "items": {"type": ["number", "null"]}}
-
-RESULT = {
-    "type": "object",
-    "required": ["title", "name", "data", "weights", "epochs", "best_epoch", "seconds", "scores", "finished"],
-    "properties": {
-        "title": _TEXT,
-        "name": _TEXT,
-        "data": {
-            "type": "object",
-            "required": ["is_sample", "fingerprint"],
-            "properties": {
-                "is_sample": {"type": "boolean"},
-                "is_fer2013": {"type": "boolean"},
-                "problems": {"type": "array", "items": _TEXT},
-                "fingerprint": _TEXT,
-            },
-        },
-        "weights": _TEXT,
-        "parameters": {"type": "integer"},
-        "epochs": {"type": "integer"},
-        "best_epoch": {"type": "integer"},
-        "seconds": _NUMBER,
-        "scores": {"type": "object", "minProperties": 1, "additionalProperties": _SCORE},
-        "history": {"type": "object", "additionalProperties": _CURVES},
-        "finished": _TEXT,
-    },
-}
-
-"""What tables and reports need of a run's metrics.json; results/schema.json asks more of what is kept."""
+# What tables and reports need of a run; results/schema.json asks more of what is kept.
+OF_METRICS = Path(__file__).with_name("metrics_schema.json")
 
 
 @functools.cache
@@ -67,11 +20,7 @@ def _compiled(schema: str):
 
 
 def read_record(path: Path, schema: Path | None = None) -> dict:
-    """Return what a file holds if it is the record of a run.
-
-    Args:
-        path: a metrics.json, or one of the files in results/.
-        schema: results/schema.json for one that is kept; `RESULT` if None.
+    """Return what a file holds if it is the record of a run: a metrics.json, or with results/schema.json a kept one.
 
     Raises:
         UserError: naming the file and the first thing that is missing or wrong.
@@ -81,22 +30,17 @@ def read_record(path: Path, schema: Path | None = None) -> dict:
         if schema:
             check_record(record, schema)
         else:
-            require(record, json.dumps(RESULT))
+            _require(record, OF_METRICS)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not the record of a run ({error})") from error
     return record
 
 
-def require(record, schema: str) -> None:
-    """Refuse what does not fit a schema.
-
-    Raises:
-        UserError: naming the first thing that is missing or wrong.
-    """
+def _require(record, schema: Path) -> None:
     from fastjsonschema import JsonSchemaValueException
 
     try:
-        _compiled(schema)(record)
+        _compiled(schema.read_text(encoding="utf-8"))(record)
     except JsonSchemaValueException as error:
         message = error.message.removeprefix("data.")
         raise UserError(f"the record {message[5:]}" if message.startswith("data ") else message) from error
@@ -108,7 +52,7 @@ def check_record(record: dict, schema: Path) -> None:
     Raises:
         UserError: naming the first thing that is missing or wrong.
     """
-    require(record, schema.read_text(encoding="utf-8"))
+    _require(record, schema)
     for name, score in [*record["scores"].items(), *record.get("mirrored", {}).items()]:
         matrix = score["confusion_matrix"]
         right = sum(matrix[i][i] for i in range(len(matrix)))

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 import fer_utils.experiments.as_recorded  # noqa: F401
+from benchmarks.unequal_classes import REMEDIES
 from fer_utils.common.paths import project_root
-from fer_utils.experiments import as_recorded, remedy_table, unequal_classes, wrong_protocols
+from fer_utils.experiments import as_recorded, remedy_table, wrong_protocols
 
 TABLES = {"broken_protocols": wrong_protocols.readable, "imbalance": remedy_table.readable}
 
@@ -40,7 +41,7 @@ def test_on_fer2013_only_the_honest_protocol_reports_an_honest_number():
 
 def test_recorded_remedies_were_compared_over_several_seeds():
     rows = as_recorded.recorded_experiment("imbalance")
-    assert rows["remedy"].unique().tolist() == list(unequal_classes.REMEDIES)
+    assert rows["remedy"].unique().tolist() == list(REMEDIES)
     assert rows["measure"].unique().tolist() == list(remedy_table.MEASURES)
     assert (rows["seeds"] >= 3).all() and rows["n"].max() == 3589
 

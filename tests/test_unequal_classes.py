@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
+from benchmarks import remedies, unequal_classes
 from fer_utils import EMOTIONS, plots
 from fer_utils.common.errors import UserError
-from fer_utils.experiments import remedy_table, unequal_classes
+from fer_utils.experiments import remedy_table
 from fer_utils.models.keras_start import load_keras
 
 keras = load_keras()
@@ -27,7 +28,7 @@ def guesses():
 
 def test_measures_are_those_of_scikit_learn(guesses):
     labels, predicted = guesses
-    found = remedy_table.table(labels, predicted).set_index(["remedy", "measure"])
+    found = remedies.table(labels, predicted).set_index(["remedy", "measure"])
     reference = {
         "accuracy": accuracy_score,
         "balanced accuracy": balanced_accuracy_score,
@@ -46,7 +47,7 @@ def test_measures_are_those_of_scikit_learn(guesses):
 
 def test_a_class_that_does_not_occur_is_left_out_of_the_averages():
     labels, predicted = np.array([0, 0, 3, 3]), np.array([[0, 3, 3, 3]])
-    found = remedy_table.table(labels, {"none": predicted}).set_index("measure")["mean"]
+    found = remedies.table(labels, {"none": predicted}).set_index("measure")["mean"]
     assert found["balanced accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted[0]))
     assert found["macro-F1"] == pytest.approx(f1_score(labels, predicted[0], average="macro"))
     assert np.isnan(found["disgust recall"])
@@ -56,7 +57,7 @@ def test_accuracy_interval_is_about_as_wide_as_the_binomial_one():
     """With seeds that agree, only the pictures vary, and the width is known: 2 · 1.96 · √(p (1 − p) / n)."""
     labels = np.zeros(400, np.int64)
     answers = np.tile((np.arange(400) >= 240).astype(np.int64), (3, 1))
-    row = remedy_table.table(labels, {"none": answers}).set_index("measure").loc["accuracy"]
+    row = remedies.table(labels, {"none": answers}).set_index("measure").loc["accuracy"]
     assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.6 * 0.4 / 400), rel=0.08)
     assert row["spread"] == 0
 
@@ -64,13 +65,13 @@ def test_accuracy_interval_is_about_as_wide_as_the_binomial_one():
 def test_seeds_that_disagree_widen_the_interval():
     labels = np.zeros(400, np.int64)
     right, wrong = np.zeros(400, np.int64), np.ones(400, np.int64)
-    row = remedy_table.table(labels, {"none": np.stack([right, right, wrong])}).set_index("measure").loc["accuracy"]
+    row = remedies.table(labels, {"none": np.stack([right, right, wrong])}).set_index("measure").loc["accuracy"]
     assert row["low"] < 0.1 and row["high"] > 0.9
 
 
 def test_gains_are_paired_with_the_first_remedy(guesses):
     labels, predicted = guesses
-    found = remedy_table.table(labels, predicted).set_index(["remedy", "measure"])
+    found = remedies.table(labels, predicted).set_index(["remedy", "measure"])
     assert (found.loc["none", ["gain", "gain low", "gain high"]] == 0).all(axis=None)
     row = found.loc[("better", "accuracy")]
     assert row["gain"] == pytest.approx(row["mean"] - found.loc[("none", "accuracy"), "mean"])
@@ -80,9 +81,9 @@ def test_gains_are_paired_with_the_first_remedy(guesses):
 def test_wrong_shapes_are_refused(guesses):
     labels, predicted = guesses
     with pytest.raises(UserError, match="do not fit"):
-        remedy_table.table(labels[:-1], predicted)
+        remedies.table(labels[:-1], predicted)
     with pytest.raises(UserError, match="do not fit"):
-        remedy_table.table(labels, {"none": predicted["none"], "one seed": predicted["none"][:1]})
+        remedies.table(labels, {"none": predicted["none"], "one seed": predicted["none"][:1]})
     with pytest.raises(UserError, match="unknown remedy 'magic'"):
         unequal_classes.train_with("magic", np.zeros((4, 2), np.float32), labels[:4], seed=0, epochs=1)
 
@@ -112,7 +113,7 @@ def rare():
 
 def test_weights_and_oversampling_raise_the_recall_of_the_rare_class(rare):
     found = unequal_classes.run(rare, rare[0], seeds=(0,), epochs=6, batch_size=32, progress=False)
-    rows = remedy_table.table(rare[1], found).set_index(["remedy", "measure"])["mean"]
+    rows = remedies.table(rare[1], found).set_index(["remedy", "measure"])["mean"]
     plain = rows["none", "disgust recall"]
     assert plain < 0.2
     for remedy in ("class weights", "oversampling after the split"):
@@ -186,7 +187,7 @@ def test_a_network_of_ones_own_takes_images(tiny_data, tiny_model):
 
 
 def test_table_can_be_read_and_drawn(guesses, tmp_path):
-    found = remedy_table.table(*guesses)
+    found = remedies.table(*guesses)
     assert remedy_table.readable(found).shape == (2, 4)
     assert " ± " in remedy_table.readable(found).loc["better", "accuracy"]
     assert remedy_table.gains(found).index.tolist() == ["better"]
