@@ -6,7 +6,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from fer_utils.plots.pictures import _finish
+from fer_utils.plots.finish import finish
+
+MARKS = "os^Dv*P"
 
 
 def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_stage: int | None = None) -> Figure:
@@ -19,14 +21,13 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
     palette = sns.color_palette("deep", len(histories))
-    for colour, (name, history) in zip(palette, histories.items(), strict=True):
+    # Not by colour alone: each run has marks of its own.
+    for colour, mark, (name, history) in zip(palette, MARKS, histories.items(), strict=False):
+        look = {"color": colour, "marker": mark, "ms": 4, "markevery": max(len(history) // 10, 1)}
+        prefix = f"{name}, " if len(histories) > 1 else ""
         for ax, measure in zip(axes, ("loss", "accuracy"), strict=True):
-            marker = "o" if len(history) < 12 else None
-            prefix = f"{name}, " if len(histories) > 1 else ""
-            ax.plot(history.index, history[measure], "--", color=colour, marker=marker, ms=4, label=f"{prefix}training")
-            ax.plot(
-                history.index, history[f"val_{measure}"], color=colour, marker=marker, ms=4, label=f"{prefix}validation"
-            )
+            ax.plot(history.index, history[measure], "--", label=f"{prefix}training", **look)
+            ax.plot(history.index, history[f"val_{measure}"], label=f"{prefix}validation", **look)
             ax.set(xlabel="epoch", ylabel=measure)
             ax.xaxis.get_major_locator().set_params(integer=True)
     if second_stage is not None:
@@ -38,7 +39,7 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_
     sns.despine(figure)
     if title:
         figure.suptitle(title, fontsize=11)
-    return _finish(figure)
+    return finish(figure)
 
 
 def step_sizes(rate, epochs: int, steps: int) -> Figure:
@@ -56,4 +57,4 @@ def step_sizes(rate, epochs: int, steps: int) -> Figure:
     ax.set(xlabel="epoch", ylabel="step size", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)

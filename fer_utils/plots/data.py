@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from fer_utils.common.labels import EMOTIONS
-from fer_utils.plots.pictures import _finish
+from fer_utils.plots.finish import finish
 
 # Okabe and Ito's palette keeps seven classes apart for colour-blind readers as well.
 COLOURS = dict(
@@ -30,7 +30,7 @@ def counts_chart(counts: pd.DataFrame, title: str = "") -> Figure:
     sns.despine(figure)
     if title:
         figure.suptitle(title, fontsize=11)
-    return _finish(figure)
+    return finish(figure)
 
 
 def pixel_histograms(images: np.ndarray, labels: np.ndarray, bins: int = 32) -> Figure:
@@ -54,4 +54,4 @@ def pixel_histograms(images: np.ndarray, labels: np.ndarray, bins: int = 32) -> 
     figure.supxlabel("grey level (0 black, 255 white)", fontsize=10)
     figure.supylabel("share of the pixels, %", fontsize=10)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)

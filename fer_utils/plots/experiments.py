@@ -6,7 +6,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from fer_utils.plots.pictures import _finish
+from fer_utils.plots.finish import finish
+
+DASHES = ("-", "--", "-.", ":")
 
 
 def protocol_chart(table: pd.DataFrame, title: str = "") -> Figure:
@@ -29,7 +31,7 @@ def protocol_chart(table: pd.DataFrame, title: str = "") -> Figure:
     ax.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     ax.set_title(title, fontsize=11, loc="left")
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)
 
 
 def remedy_chart(table: pd.DataFrame, title: str = "") -> Figure:
@@ -57,7 +59,7 @@ def remedy_chart(table: pd.DataFrame, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=11)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)
 
 
 def seeds_chart(table: pd.DataFrame, title: str = "") -> Figure:
@@ -69,10 +71,11 @@ def seeds_chart(table: pd.DataFrame, title: str = "") -> Figure:
     """
     figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     ways = table["way"].unique()
-    for colour, way in zip(sns.color_palette("deep", len(ways)), ways, strict=True):
+    # Not by colour alone: each way has a dash of its own.
+    for colour, dash, way in zip(sns.color_palette("deep", len(ways)), DASHES, ways, strict=False):
         curves = 100 * table[table["way"] == way].pivot(index="epoch", columns="seed", values="validation")
-        ax.plot(curves, color=colour, lw=0.8, alpha=0.6)
-        ax.plot(curves.mean(axis=1), color=colour, lw=2.5, label=f"{way}, {curves.shape[1]} seeds")
+        ax.plot(curves, dash, color=colour, lw=0.8, alpha=0.6)
+        ax.plot(curves.mean(axis=1), dash, color=colour, lw=2.5, label=f"{way}, {curves.shape[1]} seeds")
     ax.set(xlabel="epoch", ylabel="accuracy on the validation part")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -80,4 +83,4 @@ def seeds_chart(table: pd.DataFrame, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=11)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)

@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from fer_utils.common.labels import EMOTIONS
+from fer_utils.plots.finish import finish
 
 CELL = 1.3
 
@@ -54,7 +55,7 @@ def heat_rows(images: np.ndarray, maps: dict[str, np.ndarray], titles=None, titl
         ax.set_title(text, fontsize=8)
     for ax, name in zip(axes[:, 0], ("", *maps), strict=True):
         ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    return _finish(figure)
+    return finish(figure)
 
 
 def right_and_wrong_chart(
@@ -85,7 +86,7 @@ def right_and_wrong_chart(
             ax.set_title(name, fontsize=8)
     for ax, label in zip(axes[:, 0], pairs["label"], strict=True):
         ax.set_ylabel(f"label:\n{EMOTIONS[int(label)]}", rotation=0, ha="right", va="center", fontsize=9)
-    return _finish(figure)
+    return finish(figure)
 
 
 def randomisation_chart(table: pd.DataFrame) -> Figure:
@@ -114,7 +115,7 @@ def randomisation_chart(table: pd.DataFrame) -> Figure:
     )
     ax.legend(fontsize=8, frameon=False)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)
 
 
 def _axes(rows: int, columns: int, widths, titles, title: str):
@@ -133,9 +134,3 @@ def _axes(rows: int, columns: int, widths, titles, title: str):
     if title:
         figure.suptitle(title, fontsize=11)
     return figure, axes
-
-
-def _finish(figure: Figure) -> Figure:
-    """Close the figure for pyplot, so that a notebook does not draw it a second time."""
-    plt.close(figure)
-    return figure

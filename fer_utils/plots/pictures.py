@@ -6,14 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_utils.common.labels import EMOTIONS
+from fer_utils.plots.finish import finish
 
 CELL = 1.15
-
-
-def _finish(figure: Figure) -> Figure:
-    """Close the figure for pyplot, so that a notebook does not draw it a second time."""
-    plt.close(figure)
-    return figure
 
 
 def image_grid(images, titles=None, columns: int = 8, row_labels=None, title: str = "") -> Figure:
@@ -44,7 +39,7 @@ def image_grid(images, titles=None, columns: int = 8, row_labels=None, title: st
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
     if title:
         figure.suptitle(title, fontsize=11)
-    return _finish(figure)
+    return finish(figure)
 
 
 def class_grid(images: np.ndarray, labels: np.ndarray, per_class: int = 8, seed: int = 0, title: str = "") -> Figure:

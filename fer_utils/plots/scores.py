@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from fer_utils.common.labels import EMOTIONS
 from fer_utils.plots.data import COLOURS
-from fer_utils.plots.pictures import _finish
+from fer_utils.plots.finish import finish
 
 # Below so many faces, a share says little.
 FEW = 10
@@ -30,7 +30,7 @@ def confusion_chart(result: dict, title: str = "") -> Figure:
     figure, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
     title = f"{title}{', ' * bool(title)}{result['split']}, n = {result['n']:,}"
     draw_confusion(ax, result, title, colour_bar=True)
-    return _finish(figure)
+    return finish(figure)
 
 
 def draw_confusion(ax, result: dict, title: str, colour_bar: bool = False) -> None:
@@ -71,7 +71,7 @@ def accuracy_chart(table: pd.DataFrame, split: str, title: str = "") -> Figure:
     ax.set_title(title, fontsize=11)
     ax.grid(axis="x", alpha=0.3)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)
 
 
 def probability_chart(probabilities: np.ndarray, title: str = "") -> Figure:
@@ -82,7 +82,7 @@ def probability_chart(probabilities: np.ndarray, title: str = "") -> Figure:
     ax.invert_yaxis()
     ax.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="probability, %", title=title)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)
 
 
 def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -118,4 +118,4 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
     handles.append(Line2D([], [], linestyle="--", color="#555555", lw=1, label="as sure as right"))
     figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     sns.despine(figure)
-    return _finish(figure)
+    return finish(figure)

@@ -59,5 +59,4 @@ def beside_reference(
     sns.despine(ax=axes[0])
     for ax, (label, run) in zip(axes[1:], runs.items(), strict=True):
         plots.draw_confusion(ax, run["scores"]["PublicTest"], textwrap.fill(f"{label}, PublicTest", 40))
-    plt.close(figure)
-    return figure
+    return plots.finish(figure)
