@@ -37,7 +37,7 @@ def test_the_appendix_comes_when_it_is_asked_for():
     series, every = find_notebooks(), find_notebooks(appendix=True)
     assert every[: len(series)] == series and not any(is_appendix(path.stem) for path in series)
     appendix = every[len(series) :]
-    assert [path.stem[:3] for path in appendix] == ["A1_", "A2_", "A3_"]
+    assert [path.stem[:3] for path in appendix] == ["A1_", "A2_", "A3_", "A4_"]
     assert all(is_appendix(path.stem) and path.parent.name == "appendix" for path in appendix)
     assert find_notebooks(["A"]) == appendix and find_notebooks(["A2", "03"]) == [series[2], appendix[1]]
 

@@ -31,6 +31,7 @@ with open(pathlib.Path(OUTPUT_DIR, "count"), "a") as file:
 if SEED == 13 and not pathlib.Path("healed").exists():
     raise ZeroDivisionError("thirteen")
 score = {"n": 70, "accuracy": SEED / 10, "accuracy_ci95": [0.0, RATE], "macro_f1": 0.5}
+score["confusion_matrix"] = [[10 * (i == j) for i in range(7)] for j in range(7)]
 scores = {split: {**score, "split": split} for split in ("validation", "PublicTest")}
 record = {"title": "Toy", "name": "toy", "data": {"is_sample": True, "fingerprint": "f"}, "weights": "none"}
 record |= {"parameters": 3, "epochs": 2, "best_epoch": 1, "seconds": 90, "scores": scores, "finished": "2026-01-01"}
