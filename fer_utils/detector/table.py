@@ -60,5 +60,5 @@ def write_table(path: Path, rows: Iterable[dict]) -> None:
 
 
 def harmless(value):
-    """Return a cell that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe before it."""
+    """Return a cell that no spreadsheet takes for a formula: one that begins so gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
