@@ -14,13 +14,13 @@ import dataclasses
 import json
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from fer_utils.common.files import write_atomically
-from workshop.batches_ahead import BatchesAhead
 from workshop.plan import save_weights
 from workshop.power_average import PowerAverage
 
@@ -58,7 +58,7 @@ class LongRun:
         self._write_plan()
 
     def make_batch(self, step, *about):
-        """Return (inputs, targets) of training step `step`; a function that can be pickled may take its place."""
+        """Return (inputs, targets) of training step `step`; what it depends on besides, `batch_arguments` says."""
         raise NotImplementedError
 
     def batch_arguments(self, step):
@@ -133,16 +133,25 @@ class LongRun:
         write_atomically(self.folder / "checkpoint.npz", lambda file: np.savez(file, **arrays))
         save_weights(self.folder / "weights.npz", self.average.weights, self.plan)
 
-    def train_step(self, batches=None):
-        """Do one training step and return its loss; `batches` is a `BatchesAhead`, None makes the batch now."""
+    def _taken(self, thread, step, coming):
+        """Return the batch of a step, and the coming one, which `thread` makes while the network learns from it."""
+        made_for, batch = coming or (None, None)
+        arguments = self.batch_arguments(step)
+        # What was begun before the plan was edited may be of no use any more.
+        inputs_and_targets = batch.result() if made_for == arguments else self.make_batch(*arguments)
+        following = self.batch_arguments(step + 1)
+        return inputs_and_targets, (following, thread.submit(self.make_batch, *following))
+
+    def train_step(self, batch=None):
+        """Do one training step and return its loss; `batch` holds its inputs and targets, None makes them now."""
         self.step += 1
         self.model.optimizer.learning_rate = self.plan.rate_at(self.step)
         # A generator of its own for every step, and dropout seeded by it: an interrupted run draws what an
         # uninterrupted one would have.
         for index, variable in enumerate(self.seeds):
             variable.assign(np.array([self.plan.seed + index, self.step], variable.dtype))
-        inputs, targets = batches.take(self.step) if batches else self.make_batch(*self.batch_arguments(self.step))
-        loss = float(self.model.train_on_batch(*self.completed(inputs, targets)))
+        batch = batch or self.make_batch(*self.batch_arguments(self.step))
+        loss = float(self.model.train_on_batch(*self.completed(*batch)))
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss} in step {self.step}")
         # At the end as well: a run that is shorter than that would be judged by the weights it began with.
@@ -150,15 +159,13 @@ class LongRun:
             self.average.update(self.model.get_weights(), self.step)
         return loss
 
-    def train(self, save_every=200, log_every=None, show_progress=True, workers=0, device=None):
+    def train(self, save_every=200, log_every=None, show_progress=True, device=None):
         """Train until the plan's last step, saving every `save_every` steps and at the end.
 
         Args:
             save_every: steps between two checkpoints, which is also when an edited plan is noticed.
             log_every: steps between two lines of the log; by default at every checkpoint.
             show_progress: whether to show a progress bar.
-            workers: processes that make the batches of the coming steps; 0 makes each in this process. It pays beside
-                a GPU, and changes nothing in what is learned.
             device: does many steps at once instead (`workshop.model.on_device.OnDevice`).
 
         Returns:
@@ -170,14 +177,16 @@ class LongRun:
         log_every = log_every or save_every
         started, losses = time.monotonic(), []
         bar = tqdm(total=self.plan.steps, initial=self.step, unit="step", disable=not show_progress, mininterval=2)
-        with BatchesAhead(self.make_batch, self.batch_arguments, workers) as batches:
+        with ThreadPoolExecutor(1) as thread:
+            coming = None
             while self.step < self.plan.steps:
                 if device:
                     stops = (every * (self.step // every + 1) for every in (save_every, log_every))
                     until = min(self.plan.steps, *stops)
                     losses += device.advance(until)
                 else:
-                    losses.append(self.train_step(batches))
+                    batch, coming = self._taken(thread, self.step + 1, coming)
+                    losses.append(self.train_step(batch))
                 bar.update(self.step - bar.n)
                 last = self.step == self.plan.steps
                 if device and (last or self.step == until):

@@ -54,8 +54,6 @@ parts.save()
 device.advance(11)  # done after the checkpoint, and lost with the process
 again, _ = trained("parts", steps=17, decay_from=9)
 
-everything, _ = trained("everything", steps=3, validation_split=0.0, repeats="0" * 64, dropout=0.0)
-
 long, _ = trained("long", steps=48, learning_rate=0.02, distortion=CALM, dropout=0.0, window=48)
 teacher = Teacher(folder / "long")
 student, beside = trained("student", [teacher], steps=30, views=2, trust=1.0, distortion=CALM, window=48)
@@ -87,8 +85,6 @@ print(
             "views": sorted(str(key) for key in beside.answers),
             "views_differ": bool(np.abs(first - second).max() > 1e-3),
             "answer_error": float(np.abs(second[5] - expected).max()),
-            "everything": [everything.step, len(everything.labels), len(everything.validation[1])],
-            "everything_measured": (folder / "everything" / "log.csv").read_text().splitlines()[0].split(","),
             "log": (folder / "whole" / "log.csv").read_text().splitlines()[-1].split(",")[0],
         }
     )

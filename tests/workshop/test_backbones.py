@@ -79,6 +79,7 @@ def test_folding_the_normalisation_changes_no_answer(narrow, faces):
     np.testing.assert_allclose(predict(plain, faces), predict(trained, faces), atol=1e-5)
 
 
+@pytest.mark.workshop
 def test_resnet_keeps_its_normalisation(faces):
     trained = unsettled(networks.trainable_network("ResNet50V2", 48))
     plain = as_classifier("ResNet50V2", networks.plain_backbone("ResNet50V2", trained), head_of(trained))
@@ -98,6 +99,7 @@ def test_what_is_packed_is_read_again_within_six_bits(narrow, tmp_path):
     assert size < 3 * backbone.count_params() + 20_000
 
 
+@pytest.mark.workshop
 def test_a_run_goes_on_is_recorded_and_leaves_the_weights(narrow, tmp_path, monkeypatch):
     dataset = load_dataset("sample", progress=False, cache=False)
     images, labels = dataset.subset("Training")

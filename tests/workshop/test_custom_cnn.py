@@ -45,6 +45,7 @@ def test_without_options_it_is_the_recorded_run():
     assert {name: settings[name] for name in shared} == {name: defaults[name] for name in shared}
 
 
+@pytest.mark.workshop
 def test_it_trains_what_it_says_and_leaves_a_record_that_is_accepted(train, tmp_path):
     run, output = train("first")
     identity = json_of(run, "settings.json")
@@ -65,6 +66,7 @@ def test_it_trains_what_it_says_and_leaves_a_record_that_is_accepted(train, tmp_
     assert kept.stem == "custom_cnn_augmented_width0.05_gentle3_strength0.5_muon_smoothing0.1_seed0"
 
 
+@pytest.mark.workshop
 def test_what_other_recorded_runs_changed_can_be_asked_for(train):
     first, _ = train("first", "--no-augmented", "--optimizer", "adam", "--label-smoothing", "0", "--weight-decay", "0")
     assert first.name == "04_without_augmentation"

@@ -25,13 +25,11 @@ from workshop.backbones.train import Run
 from workshop.model.quantisation import quantised
 from workshop.model.train import LABEL_SMOOTHING
 
+# Whole number that stands for the largest weight of a channel: six bits with the sign.
 LARGEST = 31
 
+# What the runs of the two networks are called in records.
 NAMES = {"VGG16": "05_vgg16", "ResNet50V2": "06_resnet50v2"}
-
-"""Whole number that stands for the largest weight of a channel: six bits with the sign."""
-
-"""What the runs of the two networks are called in records."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def _record(run: Run, model, dataset: FerDataset, judged: Judged) -> None:
         "dropout": DROPOUT,
         "label_smoothing": LABEL_SMOOTHING,
         "norm_momentum": NORM_MOMENTUM,
-        "window_until_step": plan.whole_from - 1,
+        "window_until_step": plan.falls_after,
     }
     record(
         title=f"{plan.architecture} (random weights, every layer trained, {IMAGE_SIZE} px)",

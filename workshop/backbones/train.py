@@ -17,32 +17,20 @@ from workshop.backbones.networks import trainable_network
 from workshop.long_run import LongRun
 from workshop.model.augment import ChangedFaces, Distortion
 from workshop.model.train import smoothed
-from workshop.plan import Plan as LongPlan
+from workshop.plan import FacePlan
 
 ANSWERS_FILE = "answers.npy"
 
 
 @dataclasses.dataclass
-class Plan(LongPlan):
-    """The settings of a run; see `longrun.Plan` for the common ones.
-
-    `architecture` is "VGG16" or "ResNet50V2". `window` is the height and width in pixels of the middle of the face that
-    is shown until the learning rate begins to fall, which saves a third of the work; then whole faces are shown.
-    `trust` is the share of the shipped model's answers in the targets, the rest are the smoothed labels.
-    `validation_split` is the part of Training that is not learned from. `distortion` holds the settings of
-    `augment.Distortion`.
-    """
+class Plan(FacePlan):
+    """The settings of a run; `architecture` is "VGG16" or "ResNet50V2", and `trust` is that in the shipped model."""
 
     architecture: str = "VGG16"
     steps: int = 2556
-    seed: int = 0
-    batch_size: int = 128
     learning_rate: float = 1e-3
     warmup: int = 213
-    weight_decay: float = 0.05
-    window: int = 40
     trust: float = 0.6
-    validation_split: float = 0.05
     dtype: str = "mixed_bfloat16"
     distortion: dict = dataclasses.field(
         default_factory=lambda: {
@@ -57,11 +45,6 @@ class Plan(LongPlan):
             "mixed": 0.25,
         }
     )
-
-    @property
-    def whole_from(self) -> int:
-        """The first training step in which whole faces are shown."""
-        return (int(0.6 * self.steps) if self.decay_from is None else self.decay_from) + 1
 
 
 class Run(LongRun):
@@ -114,12 +97,15 @@ class Run(LongRun):
 
     def batch_arguments(self, step):
         """Return the step and the height and width in pixels of what the network is shown in it."""
-        window = IMAGE_SIZE if step >= self.plan.whole_from else self.plan.window
-        if window != self.traced_for:
+        return step, self.plan.size_at(step)
+
+    def completed(self, faces, targets):
+        """Return the faces and targets as they are, and let the network be ready for faces of this size."""
+        if faces.shape[1] != self.traced_for:
             # Traced anew rather than for any size: the fast gradient needs to know the size of the maps.
             self.model.make_train_function(force=True)
-            self.traced_for = window
-        return step, window
+            self.traced_for = faces.shape[1]
+        return faces, targets
 
     def measure(self):
         """Return the accuracy of the averaged weights on the validation part."""

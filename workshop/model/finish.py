@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fer_utils.common.errors import UserError
 from fer_utils.common.labels import USAGES
 from fer_utils.common.probabilities import mirror_averaged, negative_log_likelihood, with_temperature
 from fer_utils.common.stored_weights import ONNX_FILE
@@ -21,8 +20,24 @@ from fer_utils.records.run_record import record
 from fer_utils.training.run_files import TrainedRun
 from workshop.model.augment import Distortion
 from workshop.model.export import calibrated_weights, folded_weights, save_compact
-from workshop.model.repeat import EarlierRun
 from workshop.model.train import LABEL_SMOOTHING, NORM_MOMENTUM, Plan, Run
+
+# What a record repeats of a plan as it is.
+RECORDED = (
+    "seed",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "dtype",
+    "window",
+    "validation_split",
+    "start",
+    "teacher",
+    "trust",
+    "on_device",
+    "views",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +66,10 @@ class Finished:
     Attributes:
         network: `compact_cnn` without normalisation; its answers are not calibrated yet.
         training: images uint8 (n, 48, 48) that were learned from, and their labels (n,).
-        validation: images and labels that were held out; empty arrays if none were.
+        validation: images and labels that were held out.
         about: settings and provenance for the files; `publish` adds the calibration and the data.
         settings: what shaped it, for the record; `publish` adds the calibration.
         run: what the record says of the training; its folder takes the record.
-        calibration: temperature, and what is added to the logits (7,); None to fit them on the validation part.
     """
 
     network: object
@@ -64,28 +78,19 @@ class Finished:
     about: dict
     settings: dict
     run: TrainedRun
-    calibration: tuple[float, np.ndarray] | None = None
 
 
-def finish(run: Run, dataset: FerDataset, out: str | Path, repeated: EarlierRun | None = None) -> list[str]:
+def finish(run: Run, dataset: FerDataset, out: str | Path) -> list[str]:
     """Calibrate a trained run, write its files, score it once on the test parts and record it.
-
-    The calibration is fitted on the validation part, or is that of the run that was repeated on all of Training.
 
     Args:
         run: a finished run.
         dataset: what it was trained on; its test parts are scored, those that there are.
         out: folder for compact.npz and compact.onnx.
-        repeated: the earlier run that the plan's `repeats` stands for.
 
     Returns:
         Lines that say what was scored and written.
-
-    Raises:
-        UserError: if the run held nothing out, and no earlier run is there to take the calibration from.
     """
-    if not (len(run.validation[1]) or repeated):
-        raise UserError("nothing was held out to calibrate on: name the run that was repeated")
     keras.config.set_dtype_policy("float32")
     plan = run.plan
     trained, plain = plan.network(), plan.network(normalisation=False)
@@ -99,35 +104,16 @@ def finish(run: Run, dataset: FerDataset, out: str | Path, repeated: EarlierRun 
         "start": plan.start,
         "steps": plan.steps,
     }
-    history = pd.read_csv(run.folder / "log.csv")
-    history.index = pd.RangeIndex(1, len(history) + 1, name="measurement")
-    settings = {
-        "seed": plan.seed,
-        "steps": plan.steps,
-        "batch_size": plan.batch_size,
-        "learning_rate": plan.learning_rate,
-        "decay_from": plan.whole_from - 1,
-        "weight_decay": plan.weight_decay,
-        "dtype": plan.dtype,
-        "window": plan.window,
-        "validation_split": plan.validation_split,
+    settings = {name: getattr(plan, name) for name in RECORDED} | {
+        "decay_from": plan.falls_after,
         "label_smoothing": LABEL_SMOOTHING,
         "norm_momentum": NORM_MOMENTUM,
-        "start": plan.start,
-        "teacher": plan.teacher,
-        "trust": plan.trust,
-        "on_device": plan.on_device,
-        "views": plan.views,
         "distortion": dataclasses.asdict(Distortion(**plan.distortion)),
     }
+    history = pd.read_csv(run.folder / "log.csv")
+    history.index = pd.RangeIndex(1, len(history) + 1, name="measurement")
     whole = _WholeRun(plain, history, run.folder, plan, len(run.labels))
-    finished = Finished(plain, (run.images, run.labels), run.validation, about, settings, whole)
-    if not repeated:
-        return publish(finished, dataset, out)
-    finished = dataclasses.replace(
-        finished, settings=settings | {"repeats": repeated.told}, calibration=repeated.calibration
-    )
-    return [*publish(finished, dataset, out), repeated.origin_of_calibration()]
+    return publish(Finished(plain, (run.images, run.labels), run.validation, about, settings, whole), dataset, out)
 
 
 def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[str]:
@@ -141,12 +127,10 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
     Returns:
         Lines that say what was scored and written.
     """
-    network, labels = finished.network, finished.validation[1]
-    held_out = {"validation": finished.validation} if len(labels) else {}
-    parts = {"training": finished.training} | held_out
+    network, parts = finished.network, {"validation": finished.validation}
     parts |= {usage: dataset.subset(usage) for usage in USAGES[1:] if (dataset.usage == usage).any()}
-    raw = {name: _mirrored(network, part[0]) for name, part in parts.items() if name != "training"}
-    temperature, bias = finished.calibration or fit_temperature_and_bias(labels, raw["validation"])
+    raw = {name: _mirrored(network, images) for name, (images, _) in parts.items()}
+    temperature, bias = fit_temperature_and_bias(finished.validation[1], raw["validation"])
     network.set_weights(calibrated_weights(network.get_weights(), temperature, bias))
     about = finished.about | {
         "temperature": round(temperature, 4),
@@ -159,40 +143,36 @@ def publish(finished: Finished, dataset: FerDataset, out: str | Path) -> list[st
     }
     files = save_compact(out, network, about)
     model = ShippedModel(Path(out) / ONNX_FILE)
-    predictions = {name: model.predict(part[0]) for name, part in parts.items()}
-    scores = [score(part[1], predictions[name], name) for name, part in parts.items()]
-    calibration = {
-        name: {
-            f"{measure}_{moment}": function(parts[name][1], probabilities)
-            for moment, probabilities in (("before", before), ("after", with_temperature(before, temperature, bias)))
-            for measure, function in (("ece", calibration_error), ("nll", negative_log_likelihood))
-        }
-        for name, before in raw.items()
-    }
-    settings = finished.settings | {
-        "temperature": temperature,
-        "bias": bias.tolist(),
-        "calibration": calibration,
-        "processor": platform.processor() or platform.machine(),
-        **about["network"],
-    }
+    parts = {"training": finished.training, **parts}
+    predictions = {name: model.predict(images) for name, (images, _) in parts.items()}
+    scores = [score(labels, predictions[name], name) for name, (_, labels) in parts.items()]
+    calibration = {name: _calibration(parts[name][1], before, temperature, bias) for name, before in raw.items()}
+    settings = {"temperature": temperature, "bias": bias.tolist(), "calibration": calibration, **about["network"]}
     record(
         title="Compact CNN (shipped)",
         run=finished.run,
         dataset=dataset,
         scores=scores,
-        settings=settings,
+        settings=finished.settings | {"processor": platform.processor() or platform.machine()} | settings,
         predictions={name: np.asarray(p, np.float32) for name, p in predictions.items()},
     )
-    lines = [describe(result) for result in scores]
     least, most = bias.min(), bias.max()
-    for name, values in calibration.items():
-        lines.append(
-            f"{name}: expected calibration error {values['ece_before']:.3f} before, {values['ece_after']:.3f} after "
-            f"dividing the logits by {temperature:.3f} and adding {least:+.2f} to {most:+.2f}"
-        )
-    lines += [f"{path.name}: {path.stat().st_size / 1e6:.2f} MB" for path in files]
-    return lines
+    told = [
+        f"{name}: expected calibration error {values['ece_before']:.3f} before, {values['ece_after']:.3f} after "
+        f"dividing the logits by {temperature:.3f} and adding {least:+.2f} to {most:+.2f}"
+        for name, values in calibration.items()
+    ]
+    sizes = [f"{path.name}: {path.stat().st_size / 1e6:.2f} MB" for path in files]
+    return [describe(result) for result in scores] + told + sizes
+
+
+def _calibration(labels: np.ndarray, before: np.ndarray, temperature: float, bias: np.ndarray) -> dict[str, float]:
+    """Return calibration error and negative log-likelihood of probabilities (n, 7), before and after calibration."""
+    return {
+        f"{measure}_{moment}": function(labels, probabilities)
+        for moment, probabilities in (("before", before), ("after", with_temperature(before, temperature, bias)))
+        for measure, function in (("ece", calibration_error), ("nll", negative_log_likelihood))
+    }
 
 
 def _mirrored(model, images: np.ndarray) -> np.ndarray:

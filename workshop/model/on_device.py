@@ -106,8 +106,8 @@ class OnDevice:
         epoch, position = divmod(run.step, self.per_epoch)
         first = run.step + 1
         last = min(last, (epoch + 1) * self.per_epoch)
-        if first < plan.whole_from:
-            last = min(last, plan.whole_from - 1)
+        if first <= plan.falls_after:
+            last = min(last, plan.falls_after)
         window = run.batch_arguments(first)[1]
         view = epoch % plan.views if plan.views else epoch
         steps = np.arange(first, first + self.per_epoch)

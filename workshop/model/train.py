@@ -10,14 +10,13 @@ import numpy as np
 from fer_utils.acceleration.normalisation_kernel import fuse
 from fer_utils.common.errors import UserError
 from fer_utils.common.files import fingerprint
-from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE
+from fer_utils.common.labels import EMOTIONS
 from fer_utils.dataset import split_validation
 from fer_utils.models.compact_cnn import compact_cnn
 from fer_utils.models.predict import predict
 from workshop.long_run import LongRun
 from workshop.model.augment import ChangedFaces, Distortion
-from workshop.plan import Plan as LongPlan
-from workshop.plan import load_weights
+from workshop.plan import FacePlan, load_weights
 
 LABEL_SMOOTHING = 0.1
 
@@ -48,45 +47,31 @@ def smoothed(targets):
 
 
 @dataclasses.dataclass
-class Plan(LongPlan):
+class Plan(FacePlan):
     """The settings of a run.
 
     `stem`, `widths`, `blocks`, `dropout` and `members` describe the network (`fer_utils.models.compact_cnn`).
-    `window` is the height and width in pixels that it is shown until the learning rate begins to fall; then it sees
-    whole faces. Faces look larger in a window, and a network that meets them smaller afterwards gains (Touvron et al.
-    2019, "Fixing the train-test resolution discrepancy", arXiv:1906.06423); a third of the operations is saved as well.
-    `validation_split` is the part of Training that is not learned from: temperature and choices come from it;
-    `split_seed` draws it (None: `seed` does). It is 0 only where an earlier run is repeated on all of Training;
-    `repeats` is then that run's fingerprint (`repeat.EarlierRun`), otherwise None. `start` is the fingerprint of the
-    finished model that the run begins with, None for a run from fresh weights; `teacher` the one of a network that
-    answers while this one learns, None without, or those of several; `trust` the share of either's answers in the
-    targets. `distortion` holds what differs from the defaults of `augment.Distortion`. `on_device` says whether the
+    Temperature and choices come from the validation part; `split_seed` draws it (None: `seed` does). `start` is the
+    fingerprint of the finished model that the run begins with, None for a run from fresh weights; `teacher` the one of
+    a network that answers while this one learns, None without, or those of several. `on_device` says whether the
     pictures are changed where the network learns (`on_device.OnDevice`), which draws other numbers; `views` after how
     many epochs the same changed pictures come again there, so that a teacher has to answer to each only once, None for
     never.
     """
 
     steps: int = 13_000
-    seed: int = 0
-    batch_size: int = 128
     learning_rate: float = 2e-3
     warmup: int = 400
-    weight_decay: float = 0.05
     stem: int = 32
     widths: tuple = (48, 96, 192)
     blocks: int = 2
     dropout: float = 0.3
     members: int = 1
-    window: int = 40
-    validation_split: float = 0.05
     split_seed: int | None = None
     start: str | None = None
     teacher: str | None = None
-    trust: float = 0.0
-    distortion: dict = dataclasses.field(default_factory=dict)
     on_device: bool = False
     views: int | None = None
-    repeats: str | None = None
 
     def network(self, **changed):
         """Build the network that this plan describes."""
@@ -97,11 +82,6 @@ class Plan(LongPlan):
         """The arguments of `compact_cnn` that describe the network, as a file can hold them."""
         sizes = {"stem": self.stem, "widths": list(self.widths), "blocks": self.blocks, "dropout": self.dropout}
         return sizes | ({"members": self.members} if self.members > 1 else {})
-
-    @property
-    def whole_from(self):
-        """The first training step in which whole faces are shown."""
-        return (int(0.6 * self.steps) if self.decay_from is None else self.decay_from) + 1
 
 
 class Teacher:
@@ -161,9 +141,7 @@ def settings_of(teachers, start=None):
 
 
 def divided(images, labels, plan):
-    """Return which rows of Training a plan learns from and which it holds out, int64 (n,) and (m,); m may be 0."""
-    if not plan.validation_split:
-        return np.arange(len(images)), np.arange(0)
+    """Return which rows of Training a plan learns from and which it holds out, int64 (n,) and (m,)."""
     split_seed = plan.seed if plan.split_seed is None else plan.split_seed
     return split_validation(images, labels, plan.validation_split, split_seed)
 
@@ -184,8 +162,7 @@ class Run(LongRun):
         ValueError: if the folder holds a run with other settings.
         UserError: if there are too few images to set a validation part aside.
 
-    The attribute `validation` holds the images uint8 (m, 48, 48) and labels (m,) that are not learned from; m is 0 if
-    the plan holds nothing out.
+    The attribute `validation` holds the images uint8 (m, 48, 48) and labels (m,) that are not learned from.
     """
 
     def __init__(self, folder, images, labels, plan, start=None, teachers=()):
@@ -220,7 +197,7 @@ class Run(LongRun):
 
     def batch_arguments(self, step):
         """Return the step and the height and width in pixels of what the network is shown in it."""
-        return step, IMAGE_SIZE if step >= self.plan.whole_from else self.plan.window
+        return step, self.plan.size_at(step)
 
     def completed(self, faces, targets):
         """Return the faces, and with a teacher the targets moved towards its answers."""
@@ -230,14 +207,26 @@ class Run(LongRun):
         targets = smoothed(targets)
         return faces, targets + self.plan.trust * (answers - targets)
 
+    def learn(self, save_every=None):
+        """Train to the end, on the accelerator if the plan says so.
+
+        Args:
+            save_every: steps between two checkpoints; None for an epoch's, at most 100, or ten epochs' on a GPU.
+        """
+        per_epoch = max(1, len(self.images) // self.plan.batch_size)
+        if not self.plan.on_device:
+            return self.train(save_every or min(per_epoch, 100), log_every=per_epoch)
+        from workshop.model.on_device import OnDevice
+
+        # An epoch there is a matter of a second or less, and a checkpoint takes as long.
+        return self.train(save_every or 10 * per_epoch, log_every=5 * per_epoch, device=OnDevice(self))
+
     def smoothed_targets(self):
         """Return the targets float32 (n, 7) with the smoothing that otherwise the loss or `completed` does."""
         return smoothed(self.targets)
 
     def measure(self):
-        """Return the accuracy of the averaged weights on the validation part; nothing if there is none."""
+        """Return the accuracy of the averaged weights on the validation part."""
         images, labels = self.validation
-        if not len(labels):
-            return {}
         self.averaged.set_weights(self.average.weights)
         return {"val_accuracy": float((predict(self.averaged, images).argmax(axis=1) == labels).mean())}

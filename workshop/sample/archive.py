@@ -15,7 +15,8 @@ import os
 import zipfile
 from pathlib import Path
 
-from workshop.sample.faults import JPEG_QUALITY, _Builder, count_labels
+from workshop.sample.counts import count_labels
+from workshop.sample.faults import JPEG_QUALITY, ArchiveBuilder
 
 ARCHIVE_NAME = "fer_sample.zip"
 
@@ -71,7 +72,7 @@ def build_archive(images, labels, seed, folder, train_size=2800, test_size=700, 
         ValueError: if a class has too few faces; `base_counts` tells how many are needed.
     """
     folder = Path(folder)
-    builder = _Builder(images, labels, seed, train_size, test_size)
+    builder = ArchiveBuilder(images, labels, seed, train_size, test_size)
     builder.plant_copies()
     builder.plant_near_copies()
     builder.plant_blanks()

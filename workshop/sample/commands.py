@@ -12,6 +12,21 @@ app = typer.Typer(no_args_is_help=True, help="Make another embedded sample: trai
 
 DataOption = Annotated[Path, typer.Option(help="FER-2013: Kaggle's zip, the same as a folder, or the CSV.")]
 
+GuidanceOption = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="How strongly the expression is pressed upon a face; by default set per class."),
+]
+AutoguidanceOption = Annotated[
+    float | None,
+    typer.Option(min=1.0, help="How strongly faces are pushed away from those of the early weights; 1 does without."),
+]
+EarlyOption = Annotated[
+    Path | None, typer.Option(help="Weights kept early in the run; by default early.npz beside the weights.")
+]
+ShareOption = Annotated[
+    float, typer.Option(min=0.05, max=1.0, help="Part of the faces that is kept; the most broken ones go.")
+]
+
 
 def _real_faces(data, usages):
     """Read the parts `usages` of FER-2013; exit with 2 if it cannot be read, lacks one, or is the sample itself."""
@@ -41,10 +56,6 @@ def train(
     width: Annotated[
         float, typer.Option(min=0.1, help="Factor on the network's channels; a GPU can do with 1.5 or 2.")
     ] = 1.0,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that prepare faces; by default 4 with more than 8 processors, else 0."),
-    ] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
     dtype: Annotated[
         str, typer.Option(help="Keras dtype policy; mixed_bfloat16 is faster on processors that have avx512_bf16.")
@@ -65,10 +76,8 @@ def train(
 
     from fer_utils.common.files import fingerprint
     from fer_utils.models.compact_cnn import scaled_widths
-    from workshop.batches_ahead import workers_by_default
     from workshop.sample.train import Plan, Run
 
-    workers = workers_by_default() if workers is None else workers
     plan = Plan(
         steps=steps,
         decay_from=decay_from,
@@ -79,7 +88,7 @@ def train(
         widths=scaled_widths(Plan.widths, width),
     )
     try:
-        weights = Run(run_dir, images, labels, plan).train(save_every=save_every, workers=workers)
+        weights = Run(run_dir, images, labels, plan).train(save_every=save_every)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--run-dir") from error
     typer.echo(f"{weights}  sha256 {fingerprint(weights)}")
@@ -94,22 +103,10 @@ def draw(
     train_size: Annotated[int, typer.Option(min=200, help="Training images, planted copies included.")] = 2800,
     test_size: Annotated[int, typer.Option(min=100, help="Test images, an even number.")] = 700,
     steps: Annotated[int, typer.Option(min=2, help="Steps of the sampler.")] = 16,
-    guidance: Annotated[
-        float | None,
-        typer.Option(min=0.1, help="How strongly the expression is pressed upon a face; by default set per class."),
-    ] = None,
-    autoguidance: Annotated[
-        float | None,
-        typer.Option(
-            min=1.0, help="How strongly faces are pushed away from those of the early weights; 1 does without."
-        ),
-    ] = None,
-    early: Annotated[
-        Path | None, typer.Option(help="Weights kept early in the run; by default early.npz beside the weights.")
-    ] = None,
-    share: Annotated[
-        float, typer.Option(min=0.05, max=1.0, help="Part of the faces that is kept; the most broken ones go.")
-    ] = 0.66,
+    guidance: GuidanceOption = None,
+    autoguidance: AutoguidanceOption = None,
+    early: EarlyOption = None,
+    share: ShareOption = 0.66,
 ):
     """Draw faces, weed out the broken ones and those too close to a real face, and build the sample's archive.
 
@@ -117,37 +114,20 @@ def draw(
     """
     if test_size % 2:
         raise typer.BadParameter(f"{test_size} is odd; two parts share the test images", param_hint="--test-size")
-    from fer_utils.common.errors import UserError
-    from fer_utils.detector.faces import FaceFinder
-
-    try:
-        # Needed only after the drawing, which takes the better part of an hour.
-        FaceFinder().load()
-    except UserError as error:
-        raise typer.BadParameter(str(error), param_hint="the rule about broken faces") from error
+    _require_face_finder()
     (training, _), (public, _) = _real_faces(data, ["Training", "PublicTest"])
 
-    from workshop.sample.draw import AUTOGUIDANCE, GUIDANCE
     from workshop.sample.make import draw_candidates, pack_sample
 
     sizes = {"train_size": train_size, "test_size": test_size, "share": share}
+    chosen = {name: value for name, value in (("guidance", guidance), ("autoguidance", autoguidance)) if value}
     try:
-        images, labels, provenance = draw_candidates(
-            weights,
-            seed,
-            steps=steps,
-            guidance=guidance or GUIDANCE,
-            early=early,
-            autoguidance=autoguidance or AUTOGUIDANCE,
-            **sizes,
-        )
+        images, labels, provenance = draw_candidates(weights, seed, steps=steps, early=early, **chosen, **sizes)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--weights or --early") from error
-    pressed = f" --guidance {guidance}" if guidance else ""
-    pressed += f" --autoguidance {autoguidance}" if autoguidance else ""
-    provenance["command"] = (
-        f"python -m workshop.sample draw --data archive.zip --weights weights.npz --seed {seed} --train-size "
-        f"{train_size} --test-size {test_size} --steps {steps}{pressed} --share {share}"
+    options = {"seed": seed, "train-size": train_size, "test-size": test_size, "steps": steps, **chosen, "share": share}
+    provenance["command"] = "python -m workshop.sample draw --data archive.zip --weights weights.npz " + " ".join(
+        f"--{name} {value}" for name, value in options.items()
     )
     try:
         manifest = pack_sample(images, labels, provenance, training, public, out, seed, **sizes)
@@ -156,3 +136,14 @@ def draw(
     for rule, count in manifest["screening"].items():
         typer.echo(f"{count:>7,}  {rule}")
     typer.echo(f"{out / 'fer_sample.zip'}  sha256 {manifest['sha256']['fer_sample.zip']}")
+
+
+def _require_face_finder():
+    """Exit with 2 if the face detector is missing: it is needed only after the drawing, which takes long."""
+    from fer_utils.common.errors import UserError
+    from fer_utils.detector.faces import FaceFinder
+
+    try:
+        FaceFinder().load()
+    except UserError as error:
+        raise typer.BadParameter(str(error), param_hint="the rule about broken faces") from error

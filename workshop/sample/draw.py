@@ -8,19 +8,16 @@ from fer_utils.common.labels import EMOTIONS
 from workshop.sample.flow import integrate, starting_noise, to_grey
 from workshop.sample.train import load_weights
 
+# Strength of guidance per class, in the order of `EMOTIONS`: read off a table like that of `python -m
+# workshop.sample.quality.sample_guidance`, so that a classifier trained on real faces names the screened ones of each
+# class about as often as real ones. All lie near 1: a network that learned for long enough needs little.
 GUIDANCE = (1.35, 1.04, 1.31, 1.08, 1.45, 1.45, 1.2)
 
+# How strongly faces are pushed away from those of the early network: see `flow.integrate`.
 AUTOGUIDANCE = 2.2
 
 GUIDED = (0.05, 0.8)
-
 STEPS = 16
-
-"""Strength of guidance per class, in the order of `EMOTIONS`: read off a table like that of
-`python -m workshop.sample.quality.sample_guidance`, so that a classifier trained on real faces names the screened ones
-of each class about as often as real ones. All lie near 1: a network that learned for long enough needs little."""
-
-"""How strongly faces are pushed away from those of the early network: see `flow.integrate`."""
 
 
 def load_generator(path, dtype=None):
@@ -108,12 +105,3 @@ def draw_faces(
             images.append(to_grey(faces[:kept, :, :, 0]))
             bar.update(kept)
     return np.concatenate(images), labels.astype("int64")
-
-
-def sheet(images, labels, per_class=12, enlarge=2):
-    """Arrange the first `per_class` faces of each class in a row of their own.
-
-    Returns `uint8`, one large grey image; `enlarge` is the size of a pixel.
-    """
-    rows = [np.concatenate(list(images[labels == code][:per_class]), axis=1) for code in np.unique(labels)]
-    return np.kron(np.concatenate(rows, axis=0), np.ones((enlarge, enlarge), "uint8"))

@@ -10,9 +10,8 @@ import numpy as np
 
 from fer_utils.common.labels import EMOTIONS, IMAGE_SIZE
 
+# The class number that stands for "any expression": labels dropped in training, and guidance's second opinion.
 NO_CLASS = len(EMOTIONS)
-
-"""The class number that stands for "any expression": labels dropped in training, and guidance's second opinion."""
 
 
 def to_network_range(images):

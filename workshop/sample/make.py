@@ -7,23 +7,20 @@ import numpy as np
 from fer_utils.common.files import fingerprint
 from fer_utils.common.labels import EMOTIONS
 from workshop.sample.archive import build_archive
+from workshop.sample.counts import base_counts
 from workshop.sample.draw import AUTOGUIDANCE, GUIDANCE, GUIDED, STEPS, draw_faces, load_generator
-from workshop.sample.faults import base_counts
 from workshop.sample.screen import screen
 from workshop.sample.train import EARLY_NAME, load_weights
 
+# Part of the drawn faces of each class that is kept; the most broken ones go.
 SHARE = 0.66
 
+# How many more faces are drawn than `share` asks for, because the rules about real faces remove a few as well.
 MARGIN = 1.13
 
+# The same for disgust: with few real images to learn from, many a face is learned by heart, and the rule against that
+# is stricter.
 DISGUST_MARGIN = 4.0
-
-"""Part of the drawn faces of each class that is kept; the most broken ones go."""
-
-"""How many more faces are drawn than `share` asks for, because the rules about real faces remove a few as well."""
-
-"""The same for disgust: with few real images to learn from, many a face is learned by heart, and the rule against that
-is stricter."""
 
 
 def faces_needed(train_size, test_size):
@@ -66,15 +63,12 @@ def draw_candidates(
         ValueError: if the weights, or the early ones, cannot be read.
     """
     plan, _ = load_weights(weights)
-    early = Path(early or Path(weights).with_name(EARLY_NAME)) if autoguidance > 1 else None
-    if early and not early.is_file():
-        raise ValueError(f"{early} is missing; name the weights kept early with --early, or use --autoguidance 1")
+    early = _early_weights(weights, early) if autoguidance > 1 else None
     margins = np.full(len(EMOTIONS), MARGIN)
     margins[EMOTIONS.index("disgust")] = DISGUST_MARGIN
-    counts = np.ceil(faces_needed(train_size, test_size) / share * margins).astype("int64") + 2
     images, labels = draw_faces(
         load_generator(weights),
-        counts,
+        np.ceil(faces_needed(train_size, test_size) / share * margins).astype("int64") + 2,
         seed,
         steps,
         guidance,
@@ -84,24 +78,23 @@ def draw_candidates(
         early=early and load_generator(early),
         autoguidance=autoguidance,
     )
-    return (
-        images,
-        labels,
-        {
-            "weights_sha256": fingerprint(weights),
-            **({"early_weights_sha256": fingerprint(early)} if early else {}),
-            "training_steps": plan.steps,
-            "training_seed": plan.seed,
-            "sampler": {
-                "seed": seed,
-                "steps": steps,
-                "guidance": guidance,
-                "guided_times": list(guided),
-                "autoguidance": autoguidance,
-                "dtype": plan.dtype,
-            },
-        },
-    )
+    sampler = {"seed": seed, "steps": steps, "guidance": guidance, "guided_times": list(guided)}
+    provenance = {
+        "weights_sha256": fingerprint(weights),
+        **({"early_weights_sha256": fingerprint(early)} if early else {}),
+        "training_steps": plan.steps,
+        "training_seed": plan.seed,
+        "sampler": sampler | {"autoguidance": autoguidance, "dtype": plan.dtype},
+    }
+    return images, labels, provenance
+
+
+def _early_weights(weights, early):
+    """Return the path of the weights that the run kept early."""
+    early = Path(early or Path(weights).with_name(EARLY_NAME))
+    if not early.is_file():
+        raise ValueError(f"{early} is missing; name the weights kept early with --early, or use --autoguidance 1")
+    return early
 
 
 def pack_sample(

@@ -14,9 +14,8 @@ from keras import layers, ops
 from fer_utils.common.labels import IMAGE_SIZE
 from workshop.sample.flow import NO_CLASS
 
+# Channels at 24x24, 12x12 and 6x6.
 WIDTHS = (64, 96, 144)
-
-"""Channels at 24x24, 12x12 and 6x6."""
 
 
 class SinusoidalEmbedding(layers.Layer):
@@ -176,6 +175,19 @@ def residual_block(x, condition, width, dtype):
     return layers.Add(dtype=dtype)([x, hidden])
 
 
+def _condition(times, classes, size, dtype):
+    """Return the joint embedding of time and class, (n, size + 8)."""
+    condition = SinusoidalEmbedding(size // 2, dtype=dtype)(times)
+    condition = layers.Dense(size, activation="silu", dtype=dtype)(condition)
+    condition = layers.Dense(size, dtype=dtype)(condition)
+    condition = layers.Add(dtype=dtype)([condition, layers.Embedding(NO_CLASS + 1, size, dtype=dtype)(classes)])
+    condition = layers.Activation("silu", dtype=dtype)(condition)
+    # The class once more, as it is: Keras starts embeddings near zero, and next to the time's large features the
+    # network would not notice the class for more than a thousand steps.
+    once_more = OneHot(NO_CLASS + 1, height=2.0, dtype=dtype)(classes)
+    return layers.Concatenate(dtype=dtype)([condition, once_more])
+
+
 def build_network(widths=WIDTHS, blocks=2, condition_size=128, image_size=IMAGE_SIZE, dtype="float32"):
     """Build the velocity network.
 
@@ -200,21 +212,7 @@ def build_network(widths=WIDTHS, blocks=2, condition_size=128, image_size=IMAGE_
     times = keras.Input((), name="times")
     classes = keras.Input((), dtype="int32", name="classes")
 
-    condition = layers.Dense(condition_size, activation="silu", dtype=dtype)(
-        SinusoidalEmbedding(condition_size // 2, dtype=dtype)(times)
-    )
-    condition = layers.Add(dtype=dtype)(
-        [
-            layers.Dense(condition_size, dtype=dtype)(condition),
-            layers.Embedding(NO_CLASS + 1, condition_size, dtype=dtype)(classes),
-        ]
-    )
-    # The class once more, as it is: Keras starts embeddings near zero, and next to the time's large features the
-    # network would not notice the class for more than a thousand steps.
-    condition = layers.Concatenate(dtype=dtype)(
-        [layers.Activation("silu", dtype=dtype)(condition), OneHot(NO_CLASS + 1, height=2.0, dtype=dtype)(classes)]
-    )
-
+    condition = _condition(times, classes, condition_size, dtype)
     x = layers.Conv2D(widths[0], 3, padding="same", dtype=dtype)(PixelUnshuffle(dtype=dtype)(faces))
     skips = []
     for level, width in enumerate(widths):

@@ -14,9 +14,8 @@ from workshop.sample.network import WIDTHS, build_network
 
 EARLY_NAME = "early.npz"
 
+# After this part of the steps the averaged weights are kept once more, for `autoguidance` (see `flow.integrate`).
 EARLY = 0.12
-
-"""After this part of the steps the averaged weights are kept once more, for `autoguidance` (see `flow.integrate`)."""
 
 
 @dataclasses.dataclass

@@ -15,7 +15,8 @@ from PIL import Image
 from fer_utils.common.labels import EMOTIONS, USAGES
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from workshop.sample.archive import ARCHIVE_NAME, DEFECTS_NAME, MANIFEST_NAME, TRUTH_NAME, build_archive
-from workshop.sample.faults import CONFUSED_WITH, base_counts
+from workshop.sample.counts import base_counts
+from workshop.sample.faults import CONFUSED_WITH
 
 DATA = Path(__file__).parents[3] / "data"
 SIZES = {"train_size": 400, "test_size": 100}

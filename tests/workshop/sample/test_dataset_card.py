@@ -6,7 +6,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_card_has_every_measured_row():
-    measured = (ROOT / "benchmarks" / "sample_realism.md").read_text().splitlines()
+    measured = (ROOT / "workshop" / "sample" / "quality" / "sample_realism.md").read_text().splitlines()
     card = (ROOT / "data" / "README.md").read_text().splitlines()
     rows = [line for line in measured if line.startswith("| ") or line.startswith("Measured with")]
     assert len(rows) > 20

@@ -29,10 +29,3 @@ def test_the_same_seed_draws_the_same_faces(velocity):
     assert not np.array_equal(draw(4, [1, 0, 2, 0, 0, 1, 1])[0], images)
     more, more_labels = draw(3, [2, 0, 2, 0, 0, 1, 1])
     assert np.abs(more[more_labels == 2].astype(int) - images[labels == 2]).max() <= 1
-
-
-def test_a_sheet_has_one_row_per_class():
-    from workshop.sample.draw import sheet
-
-    images = np.zeros((6, 16, 16), "uint8")
-    assert sheet(images, np.array([0, 0, 0, 1, 1, 1]), per_class=3, enlarge=2).shape == (64, 96)

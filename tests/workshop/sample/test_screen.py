@@ -6,17 +6,8 @@ import pytest
 from portraits import astronaut
 
 from fer_utils.detector.faces import FaceFinder
-from workshop.sample.screen import (
-    closeness_limit,
-    face_likeness,
-    loneliness,
-    near_pairs,
-    nearest,
-    pixel_vectors,
-    screen,
-    shape_vectors,
-    typicality,
-)
+from workshop.sample.closeness import closeness_limit, loneliness, near_pairs, nearest, pixel_vectors, shape_vectors
+from workshop.sample.screen import face_likeness, screen, typicality
 
 
 @pytest.fixture(scope="module")
