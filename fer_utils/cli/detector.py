@@ -8,45 +8,62 @@ import typer
 
 from fer_utils.cli.data import _opened
 from fer_utils.cli.options import AsJson, Split
-
-Model = Annotated[str, typer.Option(help="'shipped', a .keras or .h5 file, or an .onnx.")]
+from fer_utils.common.errors import UserError
 
 
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Photos, videos, folders of them, or patterns such as '*.jpg'.")],
-    model: Model = "shipped",
+    images: Annotated[list[str], typer.Argument(help="Photos.")],
+    model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
     save: Annotated[
-        Path | None, typer.Option(help="Folder for copies with a box and a label on every face, and a video's chart.")
+        Path | None, typer.Option(help="Folder for copies of the photos with a box and a label on every face.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Table to write: one row a face, all seven probabilities.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each photo or frame.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Of a video, look at every n-th frame.")] = 5,
+    as_json: AsJson = False,
 ) -> None:
-    """Find the faces in photos and videos and print the predicted expression of each.
+    """Find the faces in photos and print the predicted expression of each.
 
-    A file that cannot be opened costs one line on stderr and the exit code 2; the others are answered all the same.
-    Ctrl+C ends it; what was seen until then is in the table and the copies.
+    A photo that cannot be opened costs one line on stderr and the exit code 2; the others are answered all the same.
     """
-    from fer_utils.cli.predicting import Predicting
-    from fer_utils.detector.detector import EmotionDetector
-    from fer_utils.detector.inputs import named_files
-    from fer_utils.detector.table import require_table
+    from tqdm import tqdm
 
-    files = named_files(images)
-    work = Predicting(EmotionDetector(model), save, as_json, every, [Path(file) for file in files])
-    if csv:
-        require_table(csv)
-    try:
-        work.answer(files)
-    finally:
-        if csv:
-            work.write_table(csv)
-    if work.failed:
+    from fer_utils.detector.annotate import save_annotated
+    from fer_utils.detector.detector import EmotionDetector
+    from fer_utils.detector.photos import open_photo
+
+    detector = EmotionDetector(model)
+    entries, taken = [], [Path(image) for image in images]
+    # Without --json the answers themselves show how far it is; None: only where somebody looks at a terminal.
+    for image in tqdm(images, "photos", unit="photo", delay=2, leave=False, disable=None if as_json else True):
+        entry = {"image": image, "faces": []}
+        entries.append(entry)
+        try:
+            photo = open_photo(image)
+            faces = detector(photo)
+            entry["faces"] = [face.as_dict() for face in faces]
+            if save:
+                taken.append(save_annotated(photo, faces, save, taken))
+        # Whatever it is about this photo: the others are still to be answered.
+        except Exception as error:
+            entry["error"] = str(error) if isinstance(error, UserError) else f"{image}: {error}"
+            typer.echo(f"fer: {entry['error']}", err=True)
+            continue
+        if not as_json:
+            _print_faces(image, faces)
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
+    if any("error" in entry for entry in entries):
         raise typer.Exit(2)
 
 
+def _print_faces(image: str, faces: list) -> None:
+    typer.echo(f"{image}: {len(faces)} face(s)")
+    for face in faces:
+        doubt = " (unsure)" if face.unsure else ""
+        place = "in the picture as a whole" if face.whole else f"at x, y, width, height = {list(face.box)}"
+        typer.echo(f"  {face.label} {face.confidence:.0%}{doubt} {place}")
+
+
 def evaluate(
-    model: Model = "shipped",
+    model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
     data: Annotated[Path | None, typer.Option(help="[default: $FER_DATA, data/, the sample]")] = None,
     split: Split = "PublicTest",
     mirror: Annotated[
@@ -83,7 +100,7 @@ def evaluate(
 
 
 def serve_app(
-    model: Model = "shipped",
+    model: Annotated[str, typer.Option(help="'shipped', a .keras file, or a compact.onnx.")] = "shipped",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8866,
     ip: Annotated[str, typer.Option(help="Address to listen on; this one no other machine can reach.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,

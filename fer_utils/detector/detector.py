@@ -75,18 +75,17 @@ class EmotionDetector:
         self.name = model_name(model)
         self.model = load_any(model)
 
-    def __call__(self, photo, turn: bool = True) -> list[Face]:
+    def __call__(self, photo) -> list[Face]:
         """Return the faces of a photo, largest first; an empty list if there is none.
 
         Args:
             photo: whatever `fer_utils.detector.photos.open_photo` opens.
-            turn: where no face is certain, look whether the photo lies on its side or stands on its head.
 
         Raises:
             UserError: if the photo cannot be opened.
         """
         photo = open_photo(photo)
-        crops = find_crops(photo.pixels, turn)
+        crops = find_crops(photo.pixels)
         if not crops:
             return []
         answers = self.predict(np.stack([crop.pixels for crop in crops]))
