@@ -73,7 +73,9 @@ def twins_in_training(copies: pd.DataFrame) -> pd.DataFrame:
     marks["exact twin"], marks["near twin only"] = exact, near & ~exact
     counts = marks.groupby(["usage", "emotion"]).sum()
     parts = [usage for usage in USAGES[1:] if usage in counts.index]
-    table = pd.concat({usage: _with_total(counts.loc[usage]) for usage in parts}, names=["usage", "emotion"])
+    # A copy without a test part gives a table without a row.
+    tables = {usage: _with_total(counts.loc[usage]) for usage in parts}
+    table = pd.concat(tables, names=["usage", "emotion"]) if tables else counts
     twins = table["exact twin"] + table["near twin only"]
     return table.assign(**{"percent with a twin": (100 * twins / table["pictures"]).round(1)})
 

@@ -130,3 +130,10 @@ def test_exact_twins_of_fer2013_against_a_plain_count(fer2013):
     assert counted["groups"] == len(labels) and counted["pictures"] == labels["size"].sum()
     assert counted["groups with several labels"] == (labels["nunique"] > 1).sum()
     assert table.loc[("PublicTest", "all"), "near twin only"] > 200
+
+
+def test_without_a_test_part_there_is_no_twin_to_count():
+    copies = pd.DataFrame({"usage": "Training", "emotion": ["sad", "sad"], "exact": [0, 0], "near": [0, 0]})
+    table = audit.twins_in_training(copies)
+    assert len(table) == 0
+    assert table.columns.tolist() == ["pictures", "exact twin", "near twin only", "percent with a twin"]

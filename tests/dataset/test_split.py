@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from helpers import picture
+from helpers import picture, write_zip
 
+from fer_utils import plots
+from fer_utils.audit import counts_by_emotion
 from fer_utils.common.errors import UserError
 from fer_utils.dataset import divide, duplicate_groups, load_dataset, split_validation, subsample
 from fer_utils.dataset.split import linked_groups
+from fer_utils.evaluation.scores import class_report, most_confused, score
 
 
 @pytest.fixture
@@ -125,3 +128,23 @@ def test_divide_gives_a_lesson_all_its_parts():
     np.testing.assert_array_equal(parts["validation"][1], labels[held_out])
     np.testing.assert_array_equal(parts["PublicTest"][1], dataset.subset("PublicTest")[1])
     assert len(divide(dataset, 1, training_images=300)["training"][1]) == 300
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_lesson_goes_on_without_a_class(tmp_path, files):
+    """Six classes are divided, scored and drawn; that one is missing is said where the data is read."""
+    kept = {name: content for name, content in files.items() if "/fear/" not in name}
+    dataset = load_dataset(write_zip(tmp_path / "six.zip", kept), progress=False)
+    assert any("has no picture of fear" in problem for problem in dataset.problems)
+    parts = divide(dataset)
+    assert [len(labels) for _, labels in parts.values()] == [24, 6, 6, 6]
+    labels = parts["PublicTest"][1]
+    scores = score(labels, np.full((len(labels), 7), 1 / 7), "PublicTest")
+    assert np.isfinite([scores["macro_f1"], scores["balanced_accuracy"], scores["ece"]]).all()
+    assert class_report(scores).loc["fear", "n"] == 0 and len(most_confused(scores)) == 5
+    for figure in (
+        plots.confusion_chart(scores, dataset.title),
+        plots.counts_chart(counts_by_emotion(dataset), dataset.title),
+    ):
+        figure.canvas.draw()
+    assert counts_by_emotion(dataset).loc["fear"].sum() == 0
