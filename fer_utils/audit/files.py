@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from fer_utils.common.labels import EMOTIONS, USAGES
 from fer_utils.dataset import FerDataset
-from fer_utils.dataset.files import count_files, iterate_files
+from fer_utils.dataset.files import iterate_files
 from fer_utils.dataset.names import IMAGE_ENDINGS, classify, settle_parts
 from fer_utils.dataset.pictures import is_whole, picture_size
 
@@ -39,8 +39,8 @@ def audit_files(dataset: FerDataset, progress: bool = True) -> pd.DataFrame:
     """
     if dataset.names[0].startswith("row "):
         return _audit_rows(dataset)
-    source = dataset.source
-    files = tqdm(iterate_files(source), "auditing", count_files(source), unit="file", disable=not progress, leave=False)
+    n = len(dataset) + len(dataset.skipped)
+    files = tqdm(iterate_files(dataset.source), "auditing", n, unit="file", disable=not progress, leave=False)
     # A tar gives its files in its own order.
     audited = sorted((_audit(name, content) for name, content in files), key=lambda row: row["name"])
     usages = settle_parts({row["usage"] for row in audited} - {""})

@@ -53,17 +53,6 @@ def iterate_files(source: str | Path) -> Iterator[tuple[str, bytes]]:
             yield files.names[position], files.read(position)
 
 
-def count_files(source: str | Path) -> int:
-    """Return how many files `iterate_files` will yield.
-
-    Raises:
-        UserError: as `iterate_files`.
-    """
-    source = Path(source)
-    with open_files(source, form_of(source)) as files:
-        return len(files.names)
-
-
 @contextlib.contextmanager
 def open_files(source: Path, form: str, stream: IO[bytes] | None = None) -> Iterator[Files]:
     """Open a folder, zip or tar.

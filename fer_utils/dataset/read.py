@@ -41,7 +41,7 @@ def read_source(source: str | Path, form: str, progress: bool = True) -> FerData
         return _read_files(files, source, form, progress)
 
 
-def _read_files(files: Files, source: Path, form: str, progress: bool) -> FerDataset:
+def _read_files(files: Files, source: Path, form: str, progress: bool, nested: bool = False) -> FerDataset:
     meanings = [classify(name) for name in files.names]
     table = best_table(files.names) if all(isinstance(meaning, str) for meaning in meanings) else None
     if table is None:
@@ -49,8 +49,10 @@ def _read_files(files: Files, source: Path, form: str, progress: bool) -> FerDat
     name = files.names[table]
     if not name.lower().endswith(".tar.gz"):
         return _read_table(source, name, lambda: files.open(table), form, files.sizes[table], progress)
+    if nested:
+        raise UserError(f"{source} is an archive in an archive in an archive: unpack it and point to the table")
     with files.open(table) as stream, open_files(source / name, "tar.gz", stream) as inner:
-        return _read_files(inner, source, form, progress)
+        return _read_files(inner, source, form, progress, nested=True)
 
 
 def best_table(names: list[str]) -> int | None:

@@ -202,3 +202,14 @@ def test_names_that_mean_to_lead_outside(tmp_path, files):
             archive.writestr(entry, png(picture(0)))
         with pytest.raises(UserError, match="points outside"):
             load_dataset(path, progress=False)
+
+
+def test_an_archive_in_an_archive_for_ever(tmp_path):
+    inner = write_csv(tmp_path / "t.csv", [csv_row(3, picture(0), "Training")])
+    for depth in range(4):
+        inner = write_tar(tmp_path / f"{depth}.tar.gz", inner, "fer2013.csv" if depth == 0 else "fer2013.tar.gz")
+        if depth <= 1:
+            assert len(load_dataset(inner, progress=False)) == 1
+        else:
+            with pytest.raises(UserError, match="an archive in an archive in an archive"):
+                load_dataset(inner, progress=False)
