@@ -2,13 +2,13 @@
 
 import errno
 import json
-import subprocess
-import sys
 
 import pytest
+import typer
 from helpers import write_zip
 
 from fer_utils import EMOTIONS
+from fer_utils.cli.main import app
 from fer_utils.common.errors import WentWrong
 from fer_utils.dataset import load_dataset
 from fer_utils.dataset.download import PUBLISHED_COUNTS
@@ -117,11 +117,15 @@ def test_failed_notebook_is_code_1(fer, monkeypatch):
     assert code == 1 and "03 stopped in cell 7" in err
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["run"], ["data"], ["data", "info"], ["data", "get"], ["predict"], ["evaluate"], ["app"]]
-)
-def test_help_texts(command):
-    found = subprocess.run(
-        [sys.executable, "-m", "fer_utils", *command, "--help"], capture_output=True, text=True, check=True
-    )
-    assert "--help" in found.stdout and len(found.stdout) > 150
+def every_command(command, path=("fer",)):
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from every_command(below, (*path, name))
+
+
+def test_help_says_what_each_command_and_each_option_is_for():
+    found = dict(every_command(typer.main.get_command(app)))
+    assert {("fer", name) for name in ("run", "data", "predict", "evaluate", "app", "results", "sweep")} <= set(found)
+    without = [" ".join(path) for path, command in found.items() if not command.help]
+    options = [(*path, each.name) for path, command in found.items() for each in command.params if not each.help]
+    assert without + options == []

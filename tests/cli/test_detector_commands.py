@@ -10,7 +10,6 @@ from PIL import Image
 from portraits import group_photo
 
 from fer_utils import EMOTIONS
-from fer_utils.common.stored_weights import ONNX_FILE, assets
 from fer_utils.dataset import load_dataset
 from fer_utils.evaluation.scores import score
 
@@ -28,8 +27,6 @@ def photos(tmp_path):
 
 
 def test_predict_finds_each_face_of_a_group_once(fer, photos):
-    if not (assets() / ONNX_FILE).is_file():
-        pytest.skip("the package holds no model yet")
     code, out, err = fer("predict", photos / "group.jpg", "--json")
     (entry,) = json.loads(out)
     assert code == 0 and err == "" and list(entry) == ["image", "faces"] and len(entry["faces"]) == 5

@@ -12,7 +12,7 @@ from portraits import admiral, astronaut, group_photo
 
 from fer_utils import EMOTIONS
 from fer_utils.common.errors import UserError
-from fer_utils.common.stored_weights import ONNX_FILE, assets
+from fer_utils.common.stored_weights import ONNX_FILE
 from fer_utils.dataset import load_dataset
 from fer_utils.detector import photos
 from fer_utils.detector.annotate import annotate, save_annotated
@@ -282,8 +282,6 @@ def test_an_onnx_model_is_asked_with_the_mirror_image_as_well(onnx_model):
 
 
 def test_the_shipped_model_is_the_default():
-    if not (assets() / ONNX_FILE).is_file():
-        pytest.skip("the package holds no model yet")
     detector = EmotionDetector()
     assert isinstance(detector.model, ShippedModel) and detector.name == "compact CNN (shipped)"
     (face,) = detector(astronaut())

@@ -14,8 +14,6 @@ from fer_utils.detector.shipped import ShippedModel
 from fer_utils.evaluation.scores import score
 from fer_utils.models.compact_cnn import load_shipped
 
-pytestmark = pytest.mark.skipif(not (assets() / "compact.onnx").is_file(), reason="no model is shipped yet")
-
 
 @pytest.fixture(scope="module")
 def faces():
