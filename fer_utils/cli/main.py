@@ -37,9 +37,6 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE that wins over the profile. Repeatable.")
     ] = None,
-    devices: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many GPUs of this machine.  [default: $FER_DEVICES, or 1]")
-    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at the same time; each takes up to 2.5 GiB.")] = 1,
 ) -> None:
     """Execute the six notebooks of the series and leave notebooks, HTML, metrics and one index.html.
@@ -47,12 +44,9 @@ def run(
     Stops at the first error and shows notebook, cell and traceback. Training that was interrupted goes on
     after its last finished epoch when the same command is given again.
     """
-    from fer_utils.acceleration.devices import ask_for
     from fer_utils.runner.series import run_notebooks
     from fer_utils.runner.values import parse_overrides
 
-    if devices:
-        ask_for(devices)
     overrides = parse_overrides(parameter or [])
     _check_data(profile, overrides.get("DATA"))
     page = run_notebooks(profile, only, out, overrides, jobs=jobs)

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fer_utils.acceleration import devices
 from fer_utils.common.errors import UserError
 
 
@@ -27,19 +26,16 @@ def load_keras():
     """Import and return Keras, holding back what its backend writes to stderr while it starts.
 
     The messages come from C++ before any setting can silence them, so the file descriptor itself is
-    turned aside. If the import fails, they are shown. `$FER_DEVICES` says on how many devices models are trained.
+    turned aside. If the import fails, they are shown.
 
     Raises:
-        UserError: if Keras cannot start as it is set, or `$FER_DEVICES` asks for more devices than there are.
+        UserError: if Keras cannot start as it is set.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    n = devices.devices_asked_for()
     with held_stderr():
         keras = _imported()
-        devices.prepare(n)
         # The first operation writes as well (which processor features are in use).
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
-        devices.use(n)
     # A notebook with several networks translates several, which TensorFlow warns of as if it were a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
