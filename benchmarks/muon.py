@@ -1,6 +1,6 @@
 """`python -m benchmarks.muon --data archive.zip`: what do steps that are even in every direction change?
 
-The same small custom CNN is trained by Adam and by Muon (`fer_utils.training.muon`), several times, with notebook 4's
+The same small custom CNN is trained by Adam and by Muon (`workshop.muon`), several times, with notebook 4's
 augmentation growing over some epochs, each pair from the same starting weights, with the pictures in the same order and
 the same random draws. How many epochs was fixed beforehand, and both judge PublicTest as they are at the end.
 """

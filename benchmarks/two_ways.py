@@ -12,11 +12,12 @@ from scipy import stats
 from tqdm import tqdm
 
 from benchmarks.experiment import Stopwatch, as_table, measured_line, open_data, parser, record
-from fer_utils import models, training
+from fer_utils import models
 from fer_utils.acceleration.faster_fit import faster_fit
 from fer_utils.dataset import split_validation
 from fer_utils.models.keras_start import load_keras
-from fer_utils.training import precision
+from fer_utils.training.precision import choose_precision
+from workshop.custom_cnn import optimizer_of
 
 WIDTH, BATCH_SIZE, LEARNING_RATE = 0.25, 64, 1e-3
 # What the network had when these experiments were recorded.
@@ -34,7 +35,7 @@ class TwoWays:
         head: what stands above the tables, with settings in braces.
         difference: what the last sentence calls the difference, such as "Growing less at once".
         warm_up: (way, arguments) → epochs in which the augmentation grows.
-        optimizer: way → its name for `training.optimizer`.
+        optimizer: way → its name for `workshop.custom_cnn.optimizer_of`.
         options: name of a further whole number on the command line → (default, help).
     """
 
@@ -64,7 +65,7 @@ class TwoWays:
             for name, rows in zip(("fit", "validation"), split_validation(images, labels), strict=True)
         }
         parts["test"] = dataset.subset("PublicTest")
-        precision.choose_precision()
+        choose_precision()
         runs = [(seed, way) for seed in range(arguments.seeds) for way in self.ways]
         table = pd.concat(self._trained(parts, seed, way, arguments) for seed, way in tqdm(runs, unit="training"))
         settings = {
@@ -89,7 +90,7 @@ class TwoWays:
         network = models.custom_cnn(width=WIDTH, **REGULARISATION)
         model = models.with_augmentation(network, seed=seed, warm_up=warm_up)
         model.compile(
-            training.optimizer(self.optimizer(way), LEARNING_RATE),
+            optimizer_of(self.optimizer(way), LEARNING_RATE),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )

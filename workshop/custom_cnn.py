@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from fer_utils import models, records, training
+from fer_utils.common.errors import UserError
 from fer_utils.dataset import divide, load_dataset
 from fer_utils.models.keras_start import load_keras
 from workshop.command_line import run
@@ -32,8 +33,6 @@ def main(
     width: Annotated[float, typer.Option(help="Share of the filters that the network keeps.")] = 1.0,
     optimizer: Annotated[str, typer.Option(help="muon or adam.")] = "muon",
     learning_rate: Annotated[float, typer.Option(help="The largest step size.")] = 0.001,
-    rate_patience: Annotated[int, typer.Option(min=0, help="Epochs until steps are halved; 0 for a cosine.")] = 0,
-    patience: Annotated[int, typer.Option(min=0, help="Epochs without progress until it stops; 0: never.")] = 0,
     weight_decay: Annotated[float, typer.Option(help="Share that a weight loses, times the step size.")] = 0.25,
     label_smoothing: Annotated[float, typer.Option(help="Share of each label spread over all of them.")] = 0.1,
     l2: Annotated[float, typer.Option(help="Penalty on the weights of block 2.")] = 0.0001,
@@ -63,11 +62,9 @@ def main(
     changes = {"strength": strength, "gentle_epochs": gentle_epochs, "erased": erased} if augmented else {}
     if augmented:
         grown = gentle_epochs * -(-n // batch_size)
-        model = models.with_augmentation(model, seed=seed, strength=strength, erased=erased, warm_up=grown)
-    rate = learning_rate if rate_patience else training.cosine_rate(learning_rate, epochs, n, batch_size)
-    model.compile(
-        training.optimizer(optimizer, rate, weight_decay), training.loss(label_smoothing), metrics=["accuracy"]
-    )
+        model = with_changes(model, seed, erased, strength=strength, warm_up=grown)
+    rate = training.cosine_rate(learning_rate, epochs, n, batch_size)
+    model.compile(optimizer_of(optimizer, rate, weight_decay), loss_of(label_smoothing), metrics=["accuracy"])
     run = training.train(
         model,
         parts["training"],
@@ -77,8 +74,6 @@ def main(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
-        patience=patience or None,
-        rate_patience=rate_patience or None,
         settings=start,
     )
     print(f"best epoch on the validation part: {run.best_epoch} of {run.epochs}")
@@ -88,7 +83,7 @@ def main(
         "batch_size": batch_size,
         "seed": seed,
         "width": width,
-        "rate_patience": rate_patience,
+        "schedule": "cosine",
         "weight_decay": weight_decay,
         "optimizer": optimizer,
         "l2": l2,
@@ -104,6 +99,57 @@ def main(
     kind = "custom_cnn_augmented" if augmented else "custom_cnn"
     command = f"python -m workshop.custom_cnn {shlex.join(sys.argv[1:])}"
     print(f'To keep it: fer results keep {run.folder} --model {kind} --command "{command}"')
+
+
+def optimizer_of(name: str, learning_rate, weight_decay: float = 0.0):
+    """Return "adam", Keras's own, or "muon" (`workshop.muon`), with the share that a weight loses times the step size.
+
+    Raises:
+        UserError: for another name.
+    """
+    import keras
+
+    from workshop.muon import ConvolutionMuon
+
+    known = {"adam": keras.optimizers.Adam, "muon": ConvolutionMuon}
+    if name not in known:
+        raise UserError(f"the optimizer is {' or '.join(map(repr, known))}, not {name!r}")
+    return known[name](learning_rate, weight_decay=weight_decay or None)
+
+
+def loss_of(label_smoothing: float = 0.0):
+    """Return the loss for integer labels, of each of which a share is spread evenly over all expressions.
+
+    Raises:
+        UserError: if it is not a share below 1.
+    """
+    from workshop.smoothing import SmoothedCrossentropy
+
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"label smoothing is a share from 0 to below 1, not {label_smoothing}")
+    return SmoothedCrossentropy(label_smoothing) if label_smoothing else "sparse_categorical_crossentropy"
+
+
+def with_changes(model, seed: int, erased: float = 0.0, **changes):
+    """Put the augmentation before a model, and hide a rectangle of a share of the pictures behind noise.
+
+    A network that cannot rely on the mouth alone has to look at the eyes too (Zhong et al. 2017, "Random erasing data
+    augmentation", arXiv:1708.04896). Height and width of the rectangle are drawn alone, each from a seventh to four
+    sevenths of the picture's. `training.train` keeps the model without all of it.
+
+    Raises:
+        UserError: if `erased` is not a share.
+    """
+    import keras
+
+    if not 0 <= erased <= 1:
+        raise UserError(f"the share of the pictures that lose a rectangle is from 0 to 1, not {erased}")
+    if not erased:
+        return models.with_augmentation(model, seed, **changes)
+    inputs = keras.Input(model.input_shape[1:], name="image")
+    # The layer draws the probability itself between two bounds; equal ones fix it.
+    hiding = keras.layers.RandomErasing((erased, erased), seed=seed, dtype="float32", name="erasing")
+    return keras.Model(inputs, model(hiding(models.augmenter(seed, **changes)(inputs))), name=f"{model.name}_augmented")
 
 
 def score_and_record(run, dataset, parts: dict, settings: dict) -> dict:

@@ -11,7 +11,6 @@ import types
 import keras
 
 from fer_utils.models.keras_start import only_processors
-from fer_utils.training.muon import ConvolutionMuon
 
 
 @contextlib.contextmanager
@@ -34,7 +33,7 @@ def fuse(optimizer) -> bool:
     It can with TensorFlow, and without `amsgrad`. Otherwise nothing is changed.
     """
     # A subclass may compute something else, and a wrapper like LossScaleOptimizer has its own step.
-    known = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW, ConvolutionMuon)
+    known = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) or hasattr(type(optimizer), "adam_step")
     if keras.backend.backend() != "tensorflow" or not known or optimizer.amsgrad:
         return False
     setattr(optimizer, _step_of(optimizer), types.MethodType(_update_step, optimizer))
@@ -42,8 +41,8 @@ def fuse(optimizer) -> bool:
 
 
 def _step_of(optimizer) -> str:
-    """Return the name of what takes Adam's step in an optimizer."""
-    return "adam_step" if isinstance(optimizer, ConvolutionMuon) else "update_step"
+    """Return the name of what takes Adam's step in an optimizer; one that does so for some weights only names it."""
+    return "adam_step" if hasattr(type(optimizer), "adam_step") else "update_step"
 
 
 def _update_step(optimizer, gradient, variable, learning_rate):

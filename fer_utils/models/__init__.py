@@ -1,4 +1,4 @@
-from fer_utils.models.augmentation import augmenter, eraser, transformations, with_augmentation, without_augmentation
+from fer_utils.models.augmentation import augmenter, transformations, with_augmentation, without_augmentation
 from fer_utils.models.compact_cnn import compact_cnn, load_shipped
 from fer_utils.models.custom_cnn import REGULARISATION, custom_cnn, softmax_output
 from fer_utils.models.drawing import draw_architecture
@@ -14,7 +14,6 @@ __all__ = [
     "compact_cnn",
     "custom_cnn",
     "draw_architecture",
-    "eraser",
     "load_backbone",
     "load_keras",
     "load_shipped",

@@ -3,14 +3,12 @@
 `transformations()` are Keras's own layers, for seeing what each does. What the network is trained with,
 `augmenter()`, draws from the same distributions but multiplies the five maps first and interpolates once: a third of
 the time of the layers in a row, and the picture is not blurred four times (`fer_utils.models.random_affine`).
-On a CPU both are little beside a step of the network; warping with OpenCV in threads is faster still, but
-there is nothing left to win, and a layer stays in the model and also runs on a GPU. `benchmarks/augmenting.py` measures it.
+Both are little beside a step of the network, and a layer stays in the model and also runs on a GPU.
+`benchmarks/augmenting.py` measures it.
 
 Nothing happens at prediction time. Everything is written in `keras` alone, so that it runs on every backend, and
 computes in float32: pixel coordinates are too fine for the 8 significant bits of bfloat16.
 """
-
-from fer_utils.common.errors import UserError
 
 ROTATION_DEGREES = 40
 
@@ -56,35 +54,12 @@ def augmenter(seed: int | None = None, strength: float = 1.0, **changes):
     return RandomAffine(**settings, seed=seed, name="augmentation")
 
 
-def eraser(share: float, seed: int | None = None):
-    """Return a Keras layer that hides a rectangle of some pictures behind noise, active only with `training=True`.
-
-    A network that cannot rely on the mouth alone has to look at the eyes too (Zhong et al. 2017, "Random erasing data
-    augmentation", arXiv:1708.04896). Height and width of the rectangle are drawn alone, each from a seventh to four
-    sevenths of the picture's.
-
-    Args:
-        share: how many of the pictures lose a rectangle, 0 to 1.
-        seed: for the random draws.
-
-    Raises:
-        UserError: if `share` is not a share.
-    """
-    from keras import layers
-
-    if not 0 <= share <= 1:
-        raise UserError(f"the share of the pictures that lose a rectangle is from 0 to 1, not {share}")
-    # The layer draws the probability itself between two bounds; equal ones fix it.
-    return layers.RandomErasing((share, share), seed=seed, dtype="float32", name="erasing")
-
-
-def with_augmentation(model, seed: int | None = None, erased: float = 0.0, **changes):
+def with_augmentation(model, seed: int | None = None, **changes):
     """Put the augmentation before a model; both share the model's weights.
 
     Args:
         model: an uncompiled keras.Model for images (n, 48, 48, 1).
         seed: for the random draws.
-        erased: share of the pictures that also lose a rectangle (`eraser`); the original project's lose none.
         changes: as for `augmenter`.
 
     Returns:
@@ -93,10 +68,7 @@ def with_augmentation(model, seed: int | None = None, erased: float = 0.0, **cha
     import keras
 
     inputs = keras.Input(model.input_shape[1:], name="image")
-    x = augmenter(seed, **changes)(inputs)
-    if erased:
-        x = eraser(erased, seed)(x)
-    return keras.Model(inputs, model(x), name=f"{model.name}_augmented")
+    return keras.Model(inputs, model(augmenter(seed, **changes)(inputs)), name=f"{model.name}_augmented")
 
 
 def without_augmentation(model):

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from fer_utils import training
 from fer_utils.common.errors import UserError
 from fer_utils.models.keras_start import load_keras
 
 keras = load_keras()
 
 from fer_utils.acceleration.faster_fit import faster_fit  # noqa: E402
-from fer_utils.training.muon import ConvolutionMuon, evened  # noqa: E402
+from workshop.custom_cnn import optimizer_of  # noqa: E402
+from workshop.muon import ConvolutionMuon, evened  # noqa: E402
 
 IMAGES = np.random.default_rng(0).normal(0, 1, (16, 6, 6, 1)).astype(np.float32)
 LABELS = np.arange(16) % 2
@@ -87,7 +87,7 @@ def test_the_kernels_for_adam_change_nothing_and_leave_nothing():
 
 
 def test_a_training_goes_on_where_it_was(tmp_path):
-    whole, part = (network(training.optimizer("muon", 0.01, 0.1)) for _ in range(2))
+    whole, part = (network(optimizer_of("muon", 0.01, 0.1)) for _ in range(2))
     fitted(part, 2).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.get_config() == part.optimizer.get_config()
@@ -97,8 +97,8 @@ def test_a_training_goes_on_where_it_was(tmp_path):
 
 
 def test_optimizers_by_name():
-    assert type(training.optimizer("adam", 0.1)) is keras.optimizers.Adam
-    assert training.optimizer("adam", 0.1).weight_decay is None
-    assert training.optimizer("muon", 0.1, 0.2).weight_decay == 0.2
+    assert type(optimizer_of("adam", 0.1)) is keras.optimizers.Adam
+    assert optimizer_of("adam", 0.1).weight_decay is None
+    assert optimizer_of("muon", 0.1, 0.2).weight_decay == 0.2
     with pytest.raises(UserError, match="the optimizer is 'adam' or 'muon', not 'sgd'"):
-        training.optimizer("sgd", 0.1)
+        optimizer_of("sgd", 0.1)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from fer_utils import training
 from fer_utils.common.errors import UserError
 from fer_utils.models.keras_start import load_keras
 
 keras = load_keras()
 
-from fer_utils.training.smoothing import SmoothedCrossentropy  # noqa: E402
+from workshop.custom_cnn import loss_of  # noqa: E402
+from workshop.smoothing import SmoothedCrossentropy  # noqa: E402
 
 LABELS = np.array([0, 3, 6, 3])
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(7), size=4).astype(np.float32)
@@ -25,7 +25,7 @@ def test_it_is_the_cross_entropy_against_spread_labels(labels, share):
 
 def test_a_model_is_trained_with_it_saved_and_loaded(tmp_path, tiny_model, tiny_data):
     model = tiny_model(compiled=False)
-    model.compile("adam", training.loss(0.2), metrics=["accuracy"])
+    model.compile("adam", loss_of(0.2), metrics=["accuracy"])
     images, labels = tiny_data
     history = model.fit(images[..., np.newaxis], labels, epochs=1, verbose=0).history
     assert 0 <= history["accuracy"][0] <= 1
@@ -37,7 +37,7 @@ def test_a_model_is_trained_with_it_saved_and_loaded(tmp_path, tiny_model, tiny_
 
 
 def test_without_smoothing_it_is_kerass_own_loss():
-    assert training.loss() == training.loss(0.0) == "sparse_categorical_crossentropy"
+    assert loss_of() == loss_of(0.0) == "sparse_categorical_crossentropy"
     for wrong in (-0.1, 1.0):
         with pytest.raises(UserError, match="label smoothing is a share"):
-            training.loss(wrong)
+            loss_of(wrong)
