@@ -54,9 +54,9 @@ def measure(n: int = 1024, n_epoch: int = 640) -> list[Comparison]:
         augmented = _compiled(models.with_augmentation(models.custom_cnn(), seed=0))
         unchanged = _compiled(models.custom_cnn())
         ours, bare = (as_trained(model, _epoch(model, few, answers)) for model in (augmented, unchanged))
-        precision.choose_precision("float32")
+        choose_precision("float32")
         original = _compiled(models.custom_cnn())
-        precision.choose_precision(precision)
+        choose_precision(precision)
         epoch = f"epoch of the custom CNN with augmentation, {n_epoch} images"
         return [
             compare(

@@ -1,7 +1,4 @@
-"""The custom CNN: one training step as `training.train` does it, and keeping an epoch."""
-
-import tempfile
-from pathlib import Path
+"""The custom CNN: one training step as `training.train` does it."""
 
 import numpy as np
 
@@ -10,7 +7,6 @@ from benchmarks.side_by_side import Comparison, compare
 from fer_utils import models
 from fer_utils.dataset import load_dataset
 from fer_utils.models.keras_start import load_keras
-from fer_utils.training import run_files
 from fer_utils.training.precision import choose_precision, why_precision
 
 BATCH_SIZE = 64
@@ -19,7 +15,7 @@ NARROW = 0.25
 
 
 def measure(steps: int = 2) -> list[Comparison]:
-    """Measure a step of 64 images, and the saving of an epoch that is the best so far.
+    """Measure a step of 64 images.
 
     Args:
         steps: steps in each run.
@@ -29,10 +25,10 @@ def measure(steps: int = 2) -> list[Comparison]:
     images, labels = load_dataset(progress=False).subset("Training")
     batch = images[:BATCH_SIZE, ..., np.newaxis].astype("float32"), labels[:BATCH_SIZE]
     ours, narrow, narrow_plain = _compiled(), _compiled(NARROW), _compiled(NARROW)
-    precision.choose_precision("float32")
+    choose_precision("float32")
     plain = _compiled()
-    precision.choose_precision(precision)
-    rows = [
+    choose_precision(precision)
+    return [
         compare(
             f"{steps} training steps of the custom CNN, {BATCH_SIZE} images each, fused kernels, {reason}",
             "Keras's defaults, float32",
@@ -53,22 +49,6 @@ def measure(steps: int = 2) -> list[Comparison]:
             _optimizing(_compiled(), 10 * steps),
         ),
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        last, best = Path(folder) / "checkpoint.keras", Path(folder) / "model.keras"
-
-        def keep():
-            run_files._save_model(ours, last)
-            run_files._duplicate(last, best)
-
-        rows.append(
-            compare(
-                "keep the custom CNN after an epoch, with its optimizer, as the last and the best: saved and linked",
-                "save it twice, as two `ModelCheckpoint` do",
-                keep,
-                lambda: [ours.save(path) for path in (last, best)],
-            )
-        )
-    return rows
 
 
 def _training(model, batch: tuple, steps: int):

@@ -1,13 +1,10 @@
-"""The number format is chosen by measuring, once on each machine, and only where the hardware has it."""
+"""The number format follows from what the hardware has instructions for."""
 
-import json
-import sys
+import subprocess
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-import fer_utils.training.precision  # noqa: F401
-from fer_utils.common.paths import cache_folder
 from fer_utils.models.keras_start import load_keras
 from fer_utils.training import precision
 
@@ -22,98 +19,55 @@ def policy_as_before():
 
 
 @pytest.fixture
-def measured(monkeypatch):
-    """Replace the measurement: `measured(speedup)` returns the list that grows by one with each."""
+def machine(monkeypatch, tmp_path):
+    """A function that describes the machine: the processor's flags, and what NVIDIA's tool says of a GPU, if any."""
 
-    def pretend(speedup, hardware=True):
-        calls = []
+    def describe(flags="", capability=None):
+        cpuinfo = tmp_path / "cpuinfo"
+        cpuinfo.write_text(f"processor : 0\nflags\t\t: fpu {flags}\n\nprocessor : 1\nflags : none\n")
+        monkeypatch.setattr(precision, "Path", lambda _: cpuinfo)
+        monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: ["gpu:0"] if capability else [])
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=f"{capability}\n"))
 
-        def measure():
-            calls.append(1)
-            if isinstance(speedup, Exception):
-                raise speedup
-            return speedup
-
-        monkeypatch.setattr(sys.modules["fer_utils.training.precision"], "measure_speedup", measure)
-        monkeypatch.setattr(sys.modules["fer_utils.training.precision"], "_has_bfloat16", lambda: hardware)
-        monkeypatch.setattr(sys.modules["fer_utils.training.precision"], "_gpus", list)
-        return calls
-
-    return pretend
+    return describe
 
 
 @pytest.mark.parametrize("name", ["float32", "mixed_bfloat16"])
-def test_a_name_is_obeyed_without_measuring(name, measured):
-    calls = measured(0.1)
+def test_a_name_is_obeyed(name, machine):
+    machine(capability="7.5")
     assert precision.choose_precision(name) == name == keras.config.dtype_policy().name
-    assert not calls and precision.why_precision() == f"{name}: as asked"
+    assert precision.why_precision() == f"{name}: as asked"
 
 
-@pytest.mark.parametrize("speedup, expected", [(2.0, "mixed_bfloat16"), (1.05, "float32"), (0.3, "float32")])
-def test_the_faster_format_is_chosen_and_said(speedup, expected, measured):
-    measured(speedup)
+@pytest.mark.parametrize(
+    "described, expected, reason",
+    [
+        ({"flags": "avx512_bf16"}, "mixed_bfloat16", "this processor has instructions"),
+        ({"flags": "sse amx_bf16 amx_tile"}, "mixed_bfloat16", "this processor has instructions"),
+        ({"flags": "avx2 not_avx512_bf16"}, "float32", "this processor has no instructions"),
+        ({"capability": "9.0"}, "mixed_bfloat16", "this GPU has instructions"),
+        ({"capability": "7.5", "flags": "amx_bf16"}, "float32", "this GPU has no instructions"),
+        ({"capability": "9.0\n7.0"}, "float32", "this GPU has no instructions"),
+        ({"capability": "[N/A]"}, "float32", "this GPU has no instructions"),
+    ],
+)
+def test_the_hardware_decides_and_the_reason_is_said(described, expected, reason, machine):
+    machine(**described)
     assert precision.choose_precision() == expected == keras.config.dtype_policy().name
-    assert precision.why_precision().startswith(f"{expected}: ")
-    assert f"{speedup:.1f} times as fast" in precision.why_precision()
+    assert precision.why_precision() == f"{expected}: {reason} for 16-bit numbers"
 
 
-def test_hardware_without_it_is_not_measured(measured):
-    calls = measured(9.0, hardware=False)
-    assert precision.choose_precision() == "float32" and not calls
-    assert "no instructions" in precision.why_precision()
+def test_a_gpu_without_nvidias_tool_computes_with_32_bits(machine, monkeypatch):
+    machine(capability="9.0")
 
+    def missing(*_, **__):
+        raise FileNotFoundError("nvidia-smi")
 
-def test_a_gpu_is_measured_whatever_the_processor_has(measured, monkeypatch):
-    calls = measured(2.0, hardware=False)
-    monkeypatch.setattr(sys.modules["fer_utils.training.precision"], "_gpus", lambda: ["gpu:0"])
-    assert precision.choose_precision() == "mixed_bfloat16" and calls
-
-
-def test_measured_once_on_a_machine(measured):
-    measured(2.0)
-    assert precision.choose_precision() == "mixed_bfloat16"
-    again = measured(0.5)
-    assert precision.choose_precision() == "mixed_bfloat16" and not again
-    (kept,) = cache_folder().glob("precision-*.json")
-    assert json.loads(kept.read_text()) == {"speedup": 2.0}
-
-
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"speedup": null}'])
-def test_a_damaged_note_is_measured_anew(measured, damage):
-    measured(2.0)
-    precision.choose_precision()
-    (kept,) = cache_folder().glob("precision-*.json")
-    kept.write_text(damage)
-    again = measured(0.5)
-    assert precision.choose_precision() == "float32" and again
-
-
-def test_without_a_cache_folder_it_is_measured_each_time(measured, monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "file" / "below"))
-    calls = measured(2.0)
-    assert [precision.choose_precision(), precision.choose_precision()] == ["mixed_bfloat16"] * 2
-    assert len(calls) == 2
-
-
-def test_hardware_that_fails_gets_float32(measured):
-    measured(RuntimeError("no kernel"))
+    monkeypatch.setattr(subprocess, "run", missing)
     assert precision.choose_precision() == "float32"
-    assert "failed on this machine (RuntimeError)" in precision.why_precision()
-    assert not list(cache_folder().glob("precision-*.json"))
 
 
-def test_the_measurement_itself_works_and_draws_no_random_number():
-    def drawn(measure):
-        keras.utils.set_random_seed(5)
-        if measure:
-            assert 0.01 < precision.measure_speedup() < 100
-        layer = keras.layers.Dense(3)
-        layer.build((None, 4))
-        return [*layer.get_weights()[0].ravel(), np.random.random(), *keras.random.uniform((2,)).numpy()]
-
-    assert drawn(measure=True) == drawn(measure=False)
-
-
-def test_this_machine_is_described_the_same_way_twice():
-    assert precision._machine([]) == precision._machine([]) != precision._machine(["gpu:0"])
+def test_a_system_without_a_description_of_its_processor_computes_with_32_bits(machine, monkeypatch, tmp_path):
+    machine()
+    monkeypatch.setattr(precision, "Path", lambda _: tmp_path / "not_there")
+    assert precision.choose_precision() == "float32"
