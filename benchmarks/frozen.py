@@ -10,7 +10,8 @@ from fer_utils import models
 from fer_utils.common.paths import cache_folder
 from fer_utils.dataset import load_dataset
 from fer_utils.models.keras_start import load_keras
-from fer_utils.training import feature_batches, feature_store, frozen_layers
+from fer_utils.training import feature_store, frozen_layers
+from fer_utils.training.batches import batches
 from fer_utils.training.precision import choose_precision
 
 BATCH_SIZE = 64
@@ -77,7 +78,7 @@ def _compare(what: str, model, images, labels, how: str, repeats: int) -> Compar
     return compare(
         f"epoch, {what}, {len(labels):,} images at {how} (probabilities differ by {difference:.0e})",
         "`fit` through the whole network",
-        as_trained(tail, _epoch(tail, feature_batches.batches(kept, labels, BATCH_SIZE, seed=0))),
+        as_trained(tail, _epoch(tail, batches(kept, labels, BATCH_SIZE, seed=0))),
         _epoch(model, images[..., None], labels),
         repeats,
     )

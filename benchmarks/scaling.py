@@ -21,7 +21,8 @@ from fer_utils import models
 from fer_utils.dataset import find_source, load_dataset
 from fer_utils.dataset.download import PUBLISHED_COUNTS
 from fer_utils.models.keras_start import load_keras
-from fer_utils.training import feature_batches, frozen_layers
+from fer_utils.training import frozen_layers
+from fer_utils.training.batches import batches
 from fer_utils.training.precision import choose_precision
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
@@ -115,10 +116,7 @@ def _epoch_seconds(model, x: np.ndarray, labels: np.ndarray, n: int) -> float:
     rows = np.arange(n) % len(x)
 
     def epoch(of: np.ndarray) -> None:
-        if x.dtype == np.float16:
-            model.fit(feature_batches.batches(x[of], labels[of], BATCH_SIZE, seed=0), shuffle=False, verbose=0)
-        else:
-            model.fit(x[of], labels[of], batch_size=BATCH_SIZE, verbose=0)
+        model.fit(batches(x[of], labels[of], BATCH_SIZE, seed=0), shuffle=False, verbose=0)
 
     # As `training.train` fits it.
     with faster_fit(model):

@@ -20,7 +20,7 @@ def assets() -> Path:
     return Path(str(files("fer_utils") / "assets"))
 
 
-def _stored_weights(stored) -> list[np.ndarray]:
+def stored_weights(stored) -> list[np.ndarray]:
     """Return the float32 arrays of an opened `compact.npz`, kernels of eight bits widened."""
 
     names = sorted(name for name in stored.files if name != "about" and not name.endswith(SCALE))

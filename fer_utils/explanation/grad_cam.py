@@ -13,8 +13,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer_utils.common.errors import UserError
-from fer_utils.explanation.gradients import _gradient_function
-from fer_utils.models.layers import _leaves
+from fer_utils.explanation.gradients import gradient_function
+from fer_utils.models.layers import leaves
 from fer_utils.models.predict import predict
 
 # Below this many batches a bar would only flicker.
@@ -37,7 +37,7 @@ def feature_layer(model, name: str | None = None):
     """
     from keras import layers
 
-    every = _leaves(model)
+    every = leaves(model)
     if name is not None:
         found = [layer for layer in every if layer.name == name]
         if not found or len(getattr(found[0].output, "shape", ())) != 4:
@@ -94,8 +94,8 @@ def grad_cam(
     Raises:
         UserError: if the model has no convolution, a class does not exist, or Keras's backend has no gradients here.
     """
-    images, classes = _checked(model, images, classes, batch_size)
-    source, gradient = feature_layer(model, layer), _gradient_function()
+    images, classes = checked(model, images, classes, batch_size)
+    source, gradient = feature_layer(model, layer), gradient_function()
     maps = [
         _class_maps(model, source, gradient, images[rows], classes[rows], signed)
         for rows in _batches(len(images), batch_size, "Grad-CAM", progress)
@@ -108,7 +108,7 @@ def _rectifies(layer) -> bool:
     return activation is not None and activation.__name__ != "linear"
 
 
-def _checked(model, images, classes, batch_size) -> tuple[np.ndarray, np.ndarray]:
+def checked(model, images, classes, batch_size) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, height, width) and one class for each, int64 (n,)."""
     images = np.asarray(images)
     if images.ndim != 3:
@@ -173,7 +173,7 @@ def _raw_scores(model):
     """Leave out the softmax: its gradients vanish where the model is sure."""
     from keras import activations, layers
 
-    last = _leaves(model)[-1]
+    last = leaves(model)[-1]
     if isinstance(last, layers.Softmax):
         with _instead(last, "call", lambda x, *args, **kwargs: x):
             yield

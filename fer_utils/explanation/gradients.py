@@ -3,7 +3,7 @@
 from fer_utils.common.errors import UserError
 
 
-def _gradient_function():
+def gradient_function():
     """Return a function (scalar function of a tensor, tensor) → gradient, for Keras's current backend."""
     import keras
 

@@ -4,7 +4,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer_utils.common.errors import UserError
-from fer_utils.explanation.grad_cam import _checked
+from fer_utils.explanation.grad_cam import checked
 from fer_utils.models.predict import predict
 
 
@@ -38,7 +38,7 @@ def occlusion_map(
     Raises:
         UserError: if patch and stride do not fit the images, or a class does not exist.
     """
-    images, classes = _checked(model, images, classes, batch_size)
+    images, classes = checked(model, images, classes, batch_size)
     height, width = images.shape[1:]
     if not 1 <= stride <= patch <= min(height, width):
         raise UserError(f"patch {patch} and stride {stride} must satisfy 1 <= stride <= patch <= {min(height, width)}")

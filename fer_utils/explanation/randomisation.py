@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 
 from fer_utils.common.errors import UserError
 from fer_utils.common.intervals import bootstrap_interval
-from fer_utils.explanation.grad_cam import _checked, grad_cam
-from fer_utils.models.layers import _with_weights
+from fer_utils.explanation.grad_cam import checked, grad_cam
+from fer_utils.models.layers import with_weights
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def randomised(model, share: float = 1.0, seed: int = 0):
         clone = keras.models.clone_model(model)
     finally:
         random.setstate(kept)
-    pairs = list(zip(_with_weights(model), _with_weights(clone), strict=True))
+    pairs = list(zip(with_weights(model), with_weights(clone), strict=True))
     for trained, fresh in pairs[: len(pairs) - round(share * len(pairs))]:
         fresh.set_weights(trained.get_weights())
     return clone
@@ -93,11 +93,11 @@ def randomisation_check(
     """
     if len(images) < 2 or stages < 1:
         raise UserError(f"the check needs at least 2 images and 1 stage, not {len(images)} and {stages}")
-    images, classes = _checked(model, images, classes, batch_size)
+    images, classes = checked(model, images, classes, batch_size)
     # Signed, since two maps without any positive part would have nothing to compare.
     settings = {"layer": layer, "signed": True, "batch_size": batch_size, "progress": False}
     intact = grad_cam(model, images, classes, **settings)
-    names = [found.name for found in _with_weights(model)][::-1]
+    names = [found.name for found in with_weights(model)][::-1]
     rows = []
     for stage in tqdm(range(stages + 1), "randomising", unit="stage", disable=not progress, leave=False):
         share = stage / stages

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_utils.common.errors import UserError
 from fer_utils.common.labels import IMAGE_SIZE
-from fer_utils.common.stored_weights import WEIGHTS_FILE, _stored_weights, assets
+from fer_utils.common.stored_weights import WEIGHTS_FILE, assets, stored_weights
 from fer_utils.models.custom_cnn import NORM_MOMENTUM, softmax_output
 
 
@@ -29,7 +29,7 @@ def load_shipped(path: str | Path | None = None):
     try:
         with np.load(path) as stored:
             network = json.loads(stored["about"].tobytes())["network"]
-            weights = _stored_weights(stored)
+            weights = stored_weights(stored)
         model = compact_cnn(**network, normalisation=False)
         model.set_weights(weights)
     except Exception as error:  # NumPy, zipfile, zlib and Keras each have exceptions of their own for a damaged file.

@@ -1,15 +1,12 @@
 """Walking through a model's layers."""
 
-from collections.abc import Iterator
 
-
-def _with_weights(model) -> list:
-    return [layer for layer in _leaves(model) if layer.weights]
-
-
-def _leaves(layer) -> Iterator:
+def leaves(layer) -> list:
+    """Return the layers of a model in their order, those of the models in it included; a layer is its own leaf."""
     inside = getattr(layer, "layers", None)
-    if not inside:
-        yield layer
-    for part in inside or ():
-        yield from _leaves(part)
+    return [leaf for part in inside for leaf in leaves(part)] if inside else [layer]
+
+
+def with_weights(model) -> list:
+    """Return those of them that have weights."""
+    return [layer for layer in leaves(model) if layer.weights]

@@ -1,9 +1,9 @@
-from fer_utils.training.choices import cosine_rate, loss, optimizer
 from fer_utils.training.identity import environment
 from fer_utils.training.judge import judge, judge_twice
 from fer_utils.training.run_files import TrainedRun
 from fer_utils.training.stages import join_stages, prepare, two_stages
 from fer_utils.training.starts import NAMES, STAGES, compare_starts
+from fer_utils.training.step_sizes import cosine_rate
 from fer_utils.training.train import train
 
 __all__ = [
@@ -16,8 +16,6 @@ __all__ = [
     "join_stages",
     "judge",
     "judge_twice",
-    "loss",
-    "optimizer",
     "prepare",
     "train",
     "two_stages",

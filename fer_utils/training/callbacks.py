@@ -1,48 +1,45 @@
-"""What happens after each epoch: keep, halve the rate, show the progress."""
+"""What happens after each epoch: keep it, show the progress."""
 
-import contextlib
 import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
 from fer_utils.common.errors import UserError
-from fer_utils.training.run_files import _duplicate, _save_model, _write_json
+from fer_utils.training.run_files import (
+    CHECKPOINT_FILE,
+    HISTORY_FILE,
+    MODEL_FILE,
+    save_checkpoint,
+    save_model,
+    write_json,
+)
 
+# Seconds: what is saved faster than this is saved after every epoch.
 SAVED_AT_ONCE = 0.5
 
 
-@contextlib.contextmanager
-def _rate_kept(model, rate_patience: int | None):
-    """Give a model its learning rate back after halvings, so that the same call again is seen to be the same."""
-    rate = None if rate_patience is None else float(model.optimizer.learning_rate)
-    try:
-        yield
-    finally:
-        if rate is not None:
-            model.optimizer.learning_rate = rate
+def epoch_keeper(folder: Path, network, rows: list[dict]):
+    """Return a callback that keeps the last epoch, the best model and the history after each epoch.
 
+    Where saving takes longer than a fifth of the time since it was done last, it waits for a later epoch. Keras's
+    BackupAndRestore, ModelCheckpoint and CSVLogger write into the files that are there: who is stopped meanwhile has
+    lost both, and they keep no state of random numbers.
 
-"""Seconds: what is saved faster than this is saved after every epoch."""
-
-
-def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience: int | None):
-    """Return a callback that saves the model, the best model and the history after each epoch.
-
-    Where saving takes longer than a fifth of the time since it was done last, it waits for a later epoch.
+    Args:
+        folder: of the run.
+        network: what is kept of the best epoch; it shares the layers of the model that is trained.
+        rows: the history so far; it grows.
     """
     import keras
-
-    from fer_utils.models.augmentation import without_augmentation
 
     class EpochKeeper(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
-            self.rows = history.to_dict("records")
-            self.best_weights = None  # if the best epoch is one of these
-            self.is_best_waiting = False  # for being saved
+            self.rows = rows
+            self.best_weights = None  # of the model that is trained, until they are saved
+            self.found_better = False
             self.saved = self.saving_took = 0.0
 
         def on_epoch_begin(self, epoch, logs=None):
@@ -57,70 +54,32 @@ def _epoch_keeper(folder: Path, best_file: Path, history: pd.DataFrame, patience
                         "leads nowhere: lower the learning rate"
                     )
             row = {key: float(f"{value:.6g}") for key, value in logs.items()}
-            self.rows.append({**row, "seconds": round(time.perf_counter() - self.started, 3)})
-            best = int(np.argmax([row["val_accuracy"] for row in self.rows]))
-            if patience is not None and len(self.rows) - 1 - best >= patience:
-                self.model.stop_training = True
-            is_best = best == len(self.rows) - 1
-            if is_best:
-                self.best_weights = self.model.get_weights()
-            if self.model.stop_training or epoch + 1 == self.params["epochs"] or self.is_worth_saving():
-                self.save(is_best)
-            elif is_best:
-                self.is_best_waiting = True
-
-        def is_worth_saving(self):
+            rows.append({**row, "seconds": round(time.perf_counter() - self.started, 3)})
+            if int(np.argmax([row["val_accuracy"] for row in rows])) == len(rows) - 1:
+                self.best_weights, self.found_better = self.model.get_weights(), True
             # On a GPU an epoch of a large network may be over sooner than the network is written.
-            return self.saving_took < SAVED_AT_ONCE or time.perf_counter() - self.saved > 5 * self.saving_took
+            rested = time.perf_counter() - self.saved > 5 * self.saving_took
+            if rested or self.saving_took < SAVED_AT_ONCE or epoch + 1 == self.params["epochs"]:
+                self.save()
 
-        def save(self, is_best):
+        def save(self):
             started = time.perf_counter()
-            _save_model(self.model, folder / "checkpoint.keras")
-            if is_best:
-                self.keep_best()
-            elif self.is_best_waiting:
+            save_checkpoint(self.model, folder / CHECKPOINT_FILE)
+            if self.best_weights is not None:
                 now = self.model.get_weights()
                 self.model.set_weights(self.best_weights)
-                self.keep_best(is_saved=False)
+                save_model(network, folder / MODEL_FILE)
                 self.model.set_weights(now)
-            self.is_best_waiting = False
+                self.best_weights = None
             # The history goes last: it is what says that the epochs are done.
-            _write_json(folder / "history.json", self.rows)
+            write_json(folder / HISTORY_FILE, rows)
             self.saved = time.perf_counter()
             self.saving_took = self.saved - started
-
-        def keep_best(self, is_saved=True):
-            network = without_augmentation(self.model)
-            if network is self.model and is_saved:
-                _duplicate(folder / "checkpoint.keras", best_file)
-            else:
-                # It does nothing at prediction time, and without it any Keras can open the file.
-                _save_model(network, best_file)
 
     return EpochKeeper()
 
 
-def _rate_halver(history: pd.DataFrame, patience: int | None) -> list:
-    """Return Keras's ReduceLROnPlateau in a list, knowing what the epochs before an interruption were like."""
-    import keras
-
-    if patience is None:
-        return []
-
-    class RateHalver(keras.callbacks.ReduceLROnPlateau):
-        def on_train_begin(self, logs=None):
-            super().on_train_begin(logs)
-            if len(history):
-                accuracies = history["val_accuracy"].to_numpy()
-                self.best = float(accuracies.max())
-                # The halved rate itself comes back with the optimizer; every halving began the waiting anew.
-                self.wait = (len(accuracies) - 1 - int(accuracies.argmax())) % patience
-
-    # Less than one picture's worth of accuracy, and more than what the history loses by rounding.
-    return [RateHalver("val_accuracy", factor=0.5, patience=patience, mode="max", min_delta=1e-5)]
-
-
-def _progress(bar: tqdm, epochs: int):
+def progress(bar: tqdm, epochs: int):
     """Return a callback that moves one bar over all epochs."""
     import keras
 

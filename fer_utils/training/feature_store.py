@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +12,23 @@ from tqdm.auto import tqdm
 
 from fer_utils.common.errors import UserError
 from fer_utils.common.paths import cache_folder
-from fer_utils.models.layers import _leaves
+from fer_utils.models.layers import leaves
+from fer_utils.models.predict import as_input, in_batches
+from fer_utils.training.identity import describe_layers
 
 VERSION = 1
 
+# Features computed before they are written: what this needs of memory, besides one batch inside the network.
 CHUNK_BYTES = 64 * 2**20
 
+# What the largest answer of a layer may take for one batch; a network holds a few of that size at a time.
 ACTIVATION_BYTES = 256 * 2**20
 
+# Beyond this, the features that were not used for longest are removed.
 MOST_BYTES_KEPT = 20 * 2**30
 
+# Where the largest feature must lie for float16, which has 11 significant bits from 2⁻¹⁴ to 2¹⁶.
 FLOAT16_RANGE = (2.0**-8, 2.0**15)
-
-"""Features computed before they are written: what this needs of memory, besides one batch inside the network."""
-
-"""What the largest answer of a layer may take for one batch; a network holds a few of that size at a time."""
-
-"""Beyond this, the features that were not used for longest are removed."""
-
-"""Where the largest feature must lie for float16, which has 11 significant bits from 2⁻¹⁴ to 2¹⁶."""
 
 
 def compute(
@@ -60,8 +57,6 @@ def compute(
     """
     import filelock
 
-    from fer_utils.acceleration.untuned_data import prompt_epochs
-
     folder = cache_folder() / "features"
     path = folder / f"{_key(frozen, images)}.npy"
     through, given = frozen, images
@@ -71,9 +66,8 @@ def compute(
         folder.mkdir(parents=True, exist_ok=True)
         # Without a time limit: another process may take hours for them, and the lock goes when it does.
         with filelock.FileLock(f"{path}.lock"):
-            if not path.is_file():
-                with prompt_epochs():
-                    _compute_all(through, given, path, _bounded(batch_size, through), progress)
+            if not _is_sound(path, (len(images), *frozen.output_shape[1:])):
+                _compute_all(through, given, path, _bounded(batch_size, through), progress)
                 _prune(folder, keep=path)
             # The time of the last use, for pruning.
             os.utime(path)
@@ -87,8 +81,6 @@ def compute(
 
 def _key(frozen, images: np.ndarray) -> str:
     """Return a name that changes with anything that the features depend on."""
-    from fer_utils.training.identity import describe_layers
-
     formats = [str(layer.dtype_policy) for layer in frozen.layers]
     about = [VERSION, _without_flags(describe_layers(frozen)), frozen.input_shape, formats]
     digest = hashlib.sha256(json.dumps(about, default=str).encode())
@@ -106,76 +98,74 @@ def _without_flags(part):
     return [_without_flags(value) for value in part] if isinstance(part, list | tuple) else part
 
 
+def _is_sound(path: Path, shape: tuple) -> bool:
+    """Return whether the features are there and whole."""
+    if not path.is_file():
+        return False
+    with contextlib.suppress(ValueError, EOFError):
+        if np.load(path, mmap_mode="r").shape == shape:
+            return True
+    print(f"{path.name}: the features kept of the frozen layers are damaged and computed anew.")
+    return False
+
+
 def _bounded(batch_size: int, frozen) -> int:
     """Return a batch size with which no layer's answer takes more than `ACTIVATION_BYTES`, counted as float32."""
-    shapes = [leaf.output.shape[1:] for leaf in _leaves(frozen) if hasattr(leaf.output, "shape")]
+    shapes = [leaf.output.shape[1:] for leaf in leaves(frozen) if hasattr(leaf.output, "shape")]
     largest = 4 * max(int(np.prod(shape)) for shape in shapes)
     return max(1, min(batch_size, ACTIVATION_BYTES // largest))
 
 
 def _compute_all(frozen, images: np.ndarray, path: Path, batch_size: int, progress: bool) -> None:
     """Fill `path` with the features of all images, going on with what an earlier call left unfinished."""
-    from fer_utils.models.predict import as_input
-
-    part, note = path.with_suffix(".part"), path.with_suffix(".json")
     shape = (len(images), *frozen.output_shape[1:])
-    n_bytes = 4 * int(np.prod(shape[1:]))
-    step = max(1, CHUNK_BYTES // n_bytes // batch_size) * batch_size
-
-    def answers(start: int, n: int = step) -> np.ndarray:
-        # predict() may see a shorter last batch; its rows are the same.
-        x = as_input(images[start : start + n])
-        # Features of an earlier layer, which no TensorFlow kernel takes as they are kept.
-        x = x.astype(np.float32) if x.dtype == np.float16 else x
-        return np.asarray(frozen.predict(x, batch_size, verbose=0), np.float32)
-
     # One batch tells how large the numbers are; were it wrong about the rest, `_fill` would notice.
-    largest = np.abs(answers(0, batch_size)).max()
+    largest = np.abs(in_batches(frozen, as_input(images[:batch_size]), batch_size)).max()
     formats = (np.float16, np.float32) if FLOAT16_RANGE[0] <= largest < FLOAT16_RANGE[1] else (np.float32,)
+    building = path.with_suffix(".part")
     for dtype in formats:
-        done, kept = _open_part(part, note, shape, dtype, path.parent)
-        with tqdm(
-            total=len(images), initial=done, desc="frozen layers", unit="image", disable=not progress, leave=False
-        ) as bar:
-            fits = _fill(kept, done, step, answers, note, bar)
-        # Windows neither renames nor replaces a file that is mapped.
-        del kept
-        if fits:
+        if _fill(frozen, images, batch_size, _open_part(building, shape, dtype), building, progress):
             break
-    os.replace(part, path)
-    note.unlink(missing_ok=True)
+    with open(building, "rb+") as whole:
+        os.fsync(whole.fileno())
+    os.replace(building, path)
+    building.with_suffix(".json").unlink(missing_ok=True)
 
 
-def _open_part(part: Path, note: Path, shape: tuple, dtype, folder: Path) -> tuple[int, np.memmap]:
-    """Return (rows that are there already, the unfinished file open for writing)."""
+def _open_part(building: Path, shape: tuple, dtype) -> tuple[np.memmap, int]:
+    """Return (the unfinished file open for writing, rows that are there already)."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        known = json.loads(note.read_text(encoding="utf-8"))
-        kept = np.load(part, mmap_mode="r+")
+        known = json.loads(building.with_suffix(".json").read_text(encoding="utf-8"))
+        kept = np.load(building, mmap_mode="r+")
         if kept.shape == shape and kept.dtype == dtype:
-            return int(known["rows"]), kept
+            return kept, int(known["rows"])
     needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(building.parent).free
     if needed > 0.9 * free:
         raise UserError(
-            f"the features need {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: set $FER_CACHE to "
-            "another folder, take a smaller IMAGE_SIZE, or train without frozen_once"
+            f"the features need {needed / 1e9:.1f} GB and {building.parent} has {free / 1e9:.1f} GB free: set "
+            "$FER_CACHE to another folder, take a smaller IMAGE_SIZE, or train without frozen_once"
         )
-    note.unlink(missing_ok=True)
-    return 0, np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+    building.with_suffix(".json").unlink(missing_ok=True)
+    return np.lib.format.open_memmap(building, mode="w+", dtype=dtype, shape=shape), 0
 
 
-def _fill(kept: np.memmap, done: int, step: int, answers: Callable, note: Path, bar) -> bool:
-    """Write the features from row `done` on; return False if they do not fit the number format."""
-    for start in range(done, len(kept), step):
-        rows = answers(start)
-        with np.errstate(over="ignore"):
-            kept[start : start + len(rows)] = rows
-        if not np.isfinite(kept[start : start + len(rows)]).all() and np.isfinite(rows).all():
-            return False
-        # First the rows, then the note that they are there.
-        kept.flush()
-        note.write_text(json.dumps({"rows": start + len(rows)}), encoding="utf-8")
-        bar.update(len(rows))
+def _fill(frozen, images: np.ndarray, batch_size: int, part: tuple, building: Path, progress: bool) -> bool:
+    """Write the features that are missing; return False if they do not fit the number format."""
+    kept, done = part
+    step = max(1, CHUNK_BYTES // (4 * int(np.prod(kept.shape[1:]))) // batch_size) * batch_size
+    bar = tqdm(total=len(kept), initial=done, desc="frozen layers", unit="image", disable=not progress, leave=False)
+    with bar:
+        for start in range(done, len(kept), step):
+            rows = in_batches(frozen, as_input(images[start : start + step]), batch_size, progress=False)
+            with np.errstate(over="ignore"):
+                kept[start : start + len(rows)] = rows
+            if not np.isfinite(kept[start : start + len(rows)]).all() and np.isfinite(rows).all():
+                return False
+            # First the rows, then the note that they are there.
+            kept.flush()
+            building.with_suffix(".json").write_text(json.dumps({"rows": start + len(rows)}), encoding="utf-8")
+            bar.update(len(rows))
     return True
 
 

@@ -7,27 +7,34 @@ trained, on these. Nothing is approximated but the number format of what is kept
 
     frozen, tail = split_frozen(model)
     x = compute(frozen, images)            # float16 (n, …) on disk, a memory map
-    tail.predict(x)                        # what model.predict(images) gives
+    in_batches(tail, x, 64)                # what predict(model, images) gives
 
 The tail shares its layers with the model: what one learns, the other knows. `training.train(…, frozen_once=True)` does
 all of this.
 """
 
+import contextlib
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
 from fer_utils.common.errors import UserError
-from fer_utils.models.layers import _leaves
+from fer_utils.models.layers import leaves
+from fer_utils.models.predict import in_batches
 from fer_utils.training.feature_store import compute
+
+# Cutting a model again for each part would let TensorFlow translate it again. Both halves share the model's weights.
+_cut_models = WeakKeyDictionary()
 
 
 def split_frozen(model):
-    """Cut a model where its frozen beginning ends.
+    """Cut a model at the last layer before anything is trained, or drawn at random, that everything goes through.
 
-    Layers without weights, such as pooling, go with the frozen ones; layers that draw random numbers in training, such
-    as dropout or augmentation, do not. A backbone that is a layer of the model is cut inside if part of it is frozen.
-    Where the tail begins with batch normalisation and average pooling, as notebook 06's head does, the frozen part ends
-    in two numbers a channel, which is all that these need (see `fer_utils.acceleration.pooled_normalisation`).
+    Layers without weights, such as pooling, stay with the frozen ones. A backbone that is a layer of the model is cut
+    inside if part of it is trained.
 
     Args:
-        model: a functional or sequential keras.Model with one input and one output.
+        model: a functional keras.Model with one input and one output.
 
     Returns:
         (frozen part, tail), two keras.Models that share their layers with `model`, neither of them compiled.
@@ -38,27 +45,25 @@ def split_frozen(model):
     """
     import keras
 
-    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UserError("only a functional or sequential model with one input and one output has a frozen part to cut")
+    # A sequential one builds itself anew with each layer, so that its layers do not hang together.
+    is_functional = getattr(model, "inputs", None) and not isinstance(model, keras.Sequential)
+    if not is_functional or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise UserError("only a functional model with one input and one output has a frozen part to cut")
     if not model.trainable_weights:
         raise UserError("every layer of this model is frozen: set trainable = True on what is to be trained")
-    cut, after = _find_cut(model)
-    inner, outputs = after.operation, model.outputs[0]
-    cut_inside, after_inside = _find_cut(inner) if _is_model(inner) and after.input_tensors == [cut] else (None, None)
-    if cut_inside is None or _is_input(cut_inside):
-        frozen = keras.Model(model.inputs, cut)
-        tail = keras.Model(cut, outputs, name=f"{model.name}_tail") if frozen.weights else None
-    else:
-        frozen = _up_to(model, cut, inner, cut_inside)
-        # If the model calls its backbone with training=False, so must the tail (`fit` overrides both).
-        said = {key: value for key, value in after.arguments.kwargs.items() if key == "training"}
-        tail = _from(cut_inside, after, outputs, f"{model.name}_tail", **said)
-    if not frozen.weights:
+    frozen, tail = _cut(model, model.outputs[0])
+    if frozen is None or not frozen.weights:
         # Resizing and rescaling alone are not worth keeping: their answers are larger than the pictures.
-        raise UserError(_nothing_frozen((after_inside or after).operation))
-    from fer_utils.acceleration.pooled_normalisation import shorten
-
-    return shorten(frozen, tail)
+        first = next(leaf for leaf in leaves(model) if _changes(leaf))
+        if _is_random(first):
+            raise UserError(
+                f"the model begins with random layers ('{first.name}'), so each epoch has other pictures and nothing "
+                "can be computed once: train without augmentation, or without frozen_once"
+            )
+        raise UserError(
+            f"the model does not begin with frozen layers ('{first.name}' is trained): set its trainable to False first"
+        )
+    return frozen, tail
 
 
 def split_on_the_way(model, frozen, trained_later: list):
@@ -73,41 +78,8 @@ def split_on_the_way(model, frozen, trained_later: list):
         (what the frozen part of the model will be then, what leads from there to the end of `frozen`), two
         keras.Models; None where there is nothing to gain, because the later stage trains from the very beginning.
     """
-    before = [layer.trainable for layer in trained_later]
-    try:
-        for layer in trained_later:
-            layer.trainable = True
-        cut, after = _find_cut(model)
-        inner = after.operation if after else None
-        if cut is None or not _is_model(inner) or after.input_tensors != [cut]:
-            return None
-        cut_inside, _ = _find_cut(inner)
-    finally:
-        for layer, value in zip(trained_later, before, strict=True):
-            layer.trainable = value
-    if cut_inside is None or _is_input(cut_inside):
-        return None
-    earlier = _up_to(model, cut, inner, cut_inside)
-    if not earlier.weights:
-        return None
-    return earlier, _from(cut_inside, after, frozen.outputs[0], frozen.name, training=False)
-
-
-def _up_to(model, cut, inner, cut_inside):
-    """Return the model from the whole one's input to a tensor inside its backbone, which begins at `cut`."""
-    import keras
-
-    return keras.Model(model.inputs, keras.Model(inner.inputs, cut_inside)(cut, training=False))
-
-
-def _from(cut_inside, backbone_call, output, name: str, **said):
-    """Return the model from a tensor inside the backbone to an output of the whole model."""
-    import keras
-
-    end = keras.Model(cut_inside, backbone_call.operation.outputs[0])
-    inputs = keras.Input(batch_shape=cut_inside.shape, dtype=cut_inside.dtype, name="features")
-    answer, whole = end(inputs, **said), backbone_call.output_tensors[0]
-    return keras.Model(inputs, answer if output is whole else keras.Model(whole, output)(answer), name=name)
+    earlier, rest = _cut(model, frozen.outputs[0], trained_later)
+    return (earlier, rest) if earlier is not None and earlier.weights else None
 
 
 def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64, trained_later: list = ()) -> tuple:
@@ -142,78 +114,78 @@ def only_tail(model, training: tuple, validation: tuple, batch_size: int = 64, t
     return tail, *parts
 
 
-def _is_model(layer) -> bool:
-    return bool(getattr(layer, "layers", None)) and len(getattr(layer, "inputs", None) or ()) == 1
+def predict_frozen_once(model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Return what `models.predict` does, with what the frozen layers made of these images when they were learned from.
+
+    Args:
+        model: begins with frozen layers.
+        images: uint8 (n, 48, 48).
+        batch_size: images at once.
+
+    Raises:
+        UserError: as `split_frozen` and `compute`.
+    """
+    if model not in _cut_models:
+        _cut_models[model] = split_frozen(model)
+    frozen, tail = _cut_models[model]
+    return in_batches(tail, compute(frozen, images, min(batch_size, 64)), batch_size)
 
 
-def _is_input(tensor) -> bool:
-    return tensor._keras_history.operation._inbound_nodes[tensor._keras_history.node_index].is_input
+def _cut(model, end, later: list = ()) -> tuple:
+    """Return (the model up to the cut, from there to the tensor `end`); (None, None) without a place for it."""
+    import keras
+
+    first = next(i for i, layer in enumerate(model.layers) if _changes(layer, later))
+    backbone = model.layers[first]
+    is_model = bool(getattr(backbone, "layers", None))
+    inside = next((i for i, layer in enumerate(backbone.layers) if _changes(layer, later)), 0) if is_model else 0
+    middle, rest = _crossing(backbone, inside, backbone.outputs[0]) if inside else (None, None)
+    start = middle is not None and keras.Model(backbone.inputs, middle)
+    if not start or not start.weights:
+        cut, rest = _crossing(model, first, end)
+        return (None, None) if cut is None else (keras.Model(model.inputs, cut), _named(rest, model))
+    given = _answer(model, first - 1) if first else model.inputs[0]
+    inputs = keras.Input(batch_shape=middle.shape, dtype=middle.dtype, name="features")
+    answer, behind = rest(inputs), _answer(model, first)
+    tail = keras.Model(inputs, answer if behind is end else keras.Model(behind, end)(answer))
+    return keras.Model(model.inputs, start(given, training=False)), _named(tail, model)
 
 
-def _nothing_frozen(layer) -> str:
-    if _is_random(layer):
-        return (
-            f"the model begins with random layers ('{layer.name}'), so each epoch has other pictures and nothing can "
-            "be computed once: train without augmentation, or without frozen_once"
-        )
-    return f"the model does not begin with frozen layers ('{layer.name}' is trained): set its trainable to False first"
+def _crossing(model, before: int, end) -> tuple:
+    """Return (the last tensor before a layer that all ways to the end go through, the model from there to the end)."""
+    import keras
+
+    for position in reversed(range(before)):
+        tensor = _answer(model, position)
+        # Keras refuses a model whose output can be reached past its input.
+        with contextlib.suppress(ValueError):
+            return tensor, keras.Model(tensor, end)
+    return None, None
+
+
+def _answer(model, position: int):
+    """Return the tensor behind a layer; a model's own output is inside it, so that one is asked for by the next."""
+    layer = model.layers[position]
+    if not getattr(layer, "layers", None):
+        return layer.output
+    return model.layers[position + 1].input if position + 1 < len(model.layers) else model.outputs[0]
+
+
+def _named(tail, model):
+    tail.name = f"{model.name}_tail"
+    return tail
+
+
+def _changes(layer, later: list = ()) -> bool:
+    """Return whether a layer may answer the same picture differently in the next epoch."""
+    return any(
+        _is_random(leaf) or (leaf.weights and (leaf.trainable or any(leaf is other for other in later)))
+        for leaf in leaves(layer)
+    )
 
 
 def _is_random(layer) -> bool:
     from keras.random import SeedGenerator
 
     # Keras gives every layer that draws random numbers a generator of its own, under several names.
-    return any(isinstance(value, SeedGenerator) for leaf in _leaves(layer) for value in vars(leaf).values())
-
-
-def _is_frozen(layer) -> bool:
-    return not _is_random(layer) and not any(
-        getattr(leaf, "trainable", False) and getattr(leaf, "weights", ()) for leaf in _leaves(layer)
-    )
-
-
-def _nodes_in_order(model) -> list:
-    """Return the calls that a model consists of, each after those whose outputs it takes."""
-    found, order = set(), []
-
-    def visit(tensor):
-        history = tensor._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
-        waiting = [(node, iter(node.input_tensors))]
-        while waiting:
-            node, inputs = waiting[-1]
-            if id(node) in found:
-                waiting.pop()
-                continue
-            for needed in inputs:
-                history = needed._keras_history
-                before = history.operation._inbound_nodes[history.node_index]
-                if id(before) not in found:
-                    waiting.append((before, iter(before.input_tensors)))
-                    break
-            else:
-                found.add(id(node))
-                order.append(node)
-                waiting.pop()
-
-    for tensor in model.outputs:
-        visit(tensor)
-    return order
-
-
-def _find_cut(model) -> tuple:
-    """Return (the last tensor that all paths go through and that only frozen layers lead to, the first other call)."""
-    nodes = _nodes_in_order(model)
-    last_use = {id(tensor): len(nodes) for tensor in model.outputs}
-    for position, node in reversed(list(enumerate(nodes))):
-        for tensor in node.input_tensors:
-            last_use.setdefault(id(tensor), position)
-    alive, cut = {}, None
-    for position, node in enumerate(nodes):
-        if not _is_frozen(node.operation):
-            return cut, node
-        alive.update({id(tensor): tensor for tensor in node.output_tensors})
-        alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > position}
-        if len(alive) == 1:
-            (cut,) = alive.values()
-    return cut, None
+    return any(isinstance(value, SeedGenerator) for value in vars(layer).values())

@@ -11,10 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_utils.common.files import checksum
-
-
-def _on_disk(images: np.ndarray) -> bool:
-    return isinstance(images, np.memmap) and np.issubdtype(images.dtype, np.floating)
+from fer_utils.training.run_files import SETTINGS_FILE
 
 
 def environment() -> dict:
@@ -34,8 +31,14 @@ def environment() -> dict:
     }
 
 
-def _identity(model, training, validation, batch_size, seed, class_weight, settings) -> dict:
-    """Describe a run; two runs with the same description may go on from each other."""
+def describe_run(model, training, validation, batch_size, seed, class_weight, settings) -> dict:
+    """Describe a training; two with the same description may go on from each other.
+
+    It holds the images and labels, in their order; every layer with its settings, number format and place in the
+    network; the weights of frozen layers; loss and optimizer with all their settings; and the other arguments of
+    `train`. Names of layers do not count, nor the starting weights of layers that are trained, since training changes
+    them in the given model.
+    """
     import keras
 
     description = {
@@ -55,9 +58,17 @@ def _identity(model, training, validation, batch_size, seed, class_weight, setti
     return json.loads(json.dumps(description, default=float))
 
 
+def describe_earlier(run) -> dict:
+    """Return what a second stage adds to its description: which first stage it goes on from, if any."""
+    if run is None:
+        return {}
+    earlier = (run.folder / SETTINGS_FILE).read_text(encoding="utf-8")
+    return {"after": {"identity": hashlib.sha256(earlier.encode()).hexdigest()[:16], "epochs": run.epochs}}
+
+
 def _content(array: np.ndarray) -> str:
     """Return what tells one set of images, features or labels from another, or from the same in another order."""
-    if _on_disk(array):
+    if isinstance(array, np.memmap) and np.issubdtype(array.dtype, np.floating):
         # The file is named after everything that its features depend on.
         return f"{Path(array.filename).stem} {array.shape}"
     array = np.ascontiguousarray(array)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer_utils.common.probabilities import mirror_averaged
 from fer_utils.evaluation.scores import describe, score
 from fer_utils.models.predict import predict
+from fer_utils.training.frozen_layers import predict_frozen_once
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ def judge(model, parts: dict[str, tuple[np.ndarray, np.ndarray]], frozen_once: b
     Args:
         model: (n, 48, 48, 1) in 0..255 → (n, 7).
         parts: (images uint8 (n, 48, 48), labels int64 (n,)) by name, as from `dataset.divide`.
-        frozen_once: as for `predict`.
+        frozen_once: use what the frozen layers made of these pictures when the model was trained with `frozen_once`;
+            it is computed and kept if it is not there.
     """
-    found = {name: predict(model, images, frozen_once=frozen_once) for name, (images, _) in parts.items()}
+    ask = predict_frozen_once if frozen_once else predict
+    found = {name: ask(model, images) for name, (images, _) in parts.items()}
     return Judged({name: score(labels, found[name], name) for name, (_, labels) in parts.items()}, found)
 
 
@@ -44,8 +48,6 @@ def judge_twice(model, parts: dict[str, tuple[np.ndarray, np.ndarray]], once: Ju
         parts: as for `judge`.
         once: from `judge`, with at least these parts.
     """
-    from fer_utils.common.probabilities import mirror_averaged
-
     found = {
         name: mirror_averaged(once.probabilities[name], predict(model, images[:, :, ::-1]))
         for name, (images, _) in parts.items()

@@ -7,11 +7,23 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+
+from fer_utils.common.errors import UserError
+from fer_utils.common.files import write_atomically
 
 METRICS_FILE = "metrics.json"
 
 PREDICTIONS_FILE = "predictions.npz"
+
+MODEL_FILE = "model.keras"
+
+CHECKPOINT_FILE = "checkpoint.npz"
+
+HISTORY_FILE = "history.json"
+
+SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -45,108 +57,161 @@ class TrainedRun:
         return float(self.history["seconds"].sum())
 
 
-def _best_model(best: Path, tail, whole, weights: list | None = None):
-    """Return the model with its best weights, and leave it in model.keras without the optimizer's state.
+@contextlib.contextmanager
+def only_one(folder: Path):
+    """Make a run's folder, and let nobody else train into it inside the `with` block.
 
-    That state is two thirds of the file and of no use to a reader. `weights` are the tail's best, if they are at hand.
+    Raises:
+        UserError: if somebody does, or the folder cannot be made.
     """
+    import filelock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise UserError(
+            f"{folder.name}: another training is writing into this folder: wait for its end, or choose another name"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot write into {folder} ({error.strerror}): choose another output_dir") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_run(folder: Path, identity: dict, model, epochs: int) -> tuple:
+    """Read how far this training has come, before the rest of it costs time; what is damaged is said and discarded.
+
+    Args:
+        folder: of the run.
+        identity: from `describe_run`.
+        model: compiled; if epochs are missing, it gets the weights, the optimizer's state and the random numbers'
+            of the last one.
+        epochs: how many are wanted.
+
+    Returns:
+        (a list with one row an epoch, the best model so far); ([], None) if the training begins anew.
+    """
+    file = SETTINGS_FILE
+    try:
+        if not (folder / HISTORY_FILE).exists():
+            # Nothing there, or stopped in the first epoch.
+            pass
+        elif _read_json(folder / file) != identity:
+            print(f"{folder.name}: an earlier training with other settings or data is discarded.")
+        else:
+            file = HISTORY_FILE
+            rows = _read_json(folder / file)
+            np.argmax([row["val_accuracy"] for row in rows])
+            file = MODEL_FILE
+            best = read_model(folder)
+            if len(rows) < epochs:
+                file = CHECKPOINT_FILE
+                _restore(model, folder / file)
+            return rows, best
+    except MemoryError:
+        raise
+    except Exception:  # Keras, h5py, zipfile and zlib each have exceptions of their own for a damaged file.
+        print(f"{folder.name}: {file} is damaged or missing, so this training begins anew.")
+    forget(folder.parent, folder.name)
+    return [], None
+
+
+def read_model(folder: Path):
+    """Return the best model of a run; never the same object twice."""
     import keras
 
-    if whole is None:
-        model = keras.models.load_model(best, compile=False)
-        _save_model(model, best)
-        return model
-    # The layers are shared: what the tail is given, the whole model has. Its weights alone are read in a quarter of the
-    # time that it takes to build it anew.
-    bare = keras.Model(tail.inputs, tail.outputs, name=tail.name)
-    if weights:
-        bare.set_weights(weights)
-    else:
-        # Into the bare one: Keras would warn that there is no state for the tail's optimizer.
-        bare.load_weights(best)
-    _save_model(bare, best)
-    path = best.with_name("model.keras")
-    # The same layers without the optimizer, which has never seen the frozen ones and would be missed when loading.
-    _save_model(keras.Model(whole.inputs, whole.outputs, name=whole.name), path)
-    return keras.models.load_model(path, compile=False)
+    return keras.models.load_model(folder / MODEL_FILE, compile=False)
 
 
-def forget(output_dir: str | Path, name: str) -> None:
-    """Remove a run's files, so that the next `train` starts anew; its scores go too, which are of the old model."""
-
-    folder = Path(output_dir) / name
-    models = ("checkpoint.keras", "model.keras", "tail.keras")
-    for file in (*models, "history.json", "settings.json", METRICS_FILE, PREDICTIONS_FILE):
-        (folder / file).unlink(missing_ok=True)
-
-
-def _resume(folder: Path, identity: dict, best: str) -> pd.DataFrame | None:
-    try:
-        known = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        history = _read_history(folder)
-    except (OSError, ValueError):
-        known, history = None, None
-    complete = all((folder / file).is_file() for file in ("checkpoint.keras", best))
-    if known == identity and complete:
-        return history
-    if known is not None and known != identity:
-        print(f"{folder.name}: an earlier training with other settings or data is discarded.")
-    forget(folder.parent, folder.name)
-    return None
-
-
-def _taken_over(folder: Path, identity: dict, epochs: int, patience: int | None) -> pd.DataFrame | None:
-    """Copy the same training, done to its end under another name, into this run's folder; return its history.
+def take_over(folder: Path, identity: dict, epochs: int) -> bool:
+    """Copy the same training, done under another name, into a run's empty folder; return whether there was one.
 
     More epochs than were asked for would be another training: they have more chances for a best one.
     """
     for other in sorted(folder.parent.iterdir()):
-        with contextlib.suppress(OSError, ValueError):
-            if other == folder or json.loads((other / "settings.json").read_text(encoding="utf-8")) != identity:
+        # Where somebody trains now, or has left something else or damaged, is passed over.
+        with contextlib.suppress(Exception):
+            if other == folder or _read_json(other / SETTINGS_FILE) != identity:
                 continue
-            history = _read_history(other)
-            if len(history) <= epochs and _finished(history, epochs, patience):
-                for file in ("checkpoint.keras", "model.keras", "settings.json", "history.json"):
-                    _duplicate(other / file, folder / file)
-                print(f"{folder.name}: the same training was done as {other.name} and is taken from there.")
-                return history
-    return None
+            with only_one(other):
+                if len(_read_json(other / HISTORY_FILE)) == epochs:
+                    read_model(other)
+                    for file in (MODEL_FILE, CHECKPOINT_FILE, SETTINGS_FILE, HISTORY_FILE):
+                        copy_file(other / file, folder / file)
+                    print(f"{folder.name}: the same training was done as {other.name} and is taken from there.")
+                    return True
+    return False
 
 
-def _finished(history: pd.DataFrame, epochs: int, patience: int | None) -> bool:
-    waited = len(history) - int(history["val_accuracy"].to_numpy().argmax()) - 1
-    return len(history) >= epochs or (patience is not None and waited >= patience)
+def forget(output_dir: str | Path, name: str) -> None:
+    """Remove a run's files, so that the next `train` starts anew; its scores go too, which are of the old model."""
+    folder = Path(output_dir) / name
+    for file in (CHECKPOINT_FILE, MODEL_FILE, HISTORY_FILE, SETTINGS_FILE, METRICS_FILE, PREDICTIONS_FILE):
+        (folder / file).unlink(missing_ok=True)
 
 
-def _read_history(folder: Path) -> pd.DataFrame:
-    rows = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+def save_checkpoint(model, path: Path) -> None:
+    """Write all that a training needs to go on: weights, optimizer, and how far the random numbers have come.
+
+    As a zip of arrays, for its checksums: HDF5 would hand on what a disk has damaged.
+    """
+    from keras import ops
+
+    values = {f"{i:05}": ops.convert_to_numpy(variable) for i, variable in enumerate(_state(model))}
+    write_atomically(path, lambda file: np.savez(file, **values))
+
+
+def save_model(model, path: Path) -> None:
+    """Save a model's layers and weights, without an optimizer, which is two thirds of a file and of no use to a reader.
+
+    Under another name first: who is stopped while saving must not lose the model before.
+    """
+    import keras
+
+    building = path.with_name(f"building-{path.name}")
+    keras.Model(model.inputs, model.outputs, name=model.name).save(building)
+    with open(building, "rb+") as saved:
+        os.fsync(saved.fileno())
+    os.replace(building, path)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with open(source, "rb") as content:
+        write_atomically(target, lambda file: shutil.copyfileobj(content, file))
+
+
+def write_json(path: Path, content) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+
+
+def history_table(rows: list[dict]) -> pd.DataFrame:
+    """Return the history of a run: one row an epoch, counted from 1."""
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="epoch"))
 
 
-def _write_json(path: Path, content) -> None:
-    building = path.with_suffix(".building")
-    building.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    building.replace(path)
+def _read_json(path: Path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _save_model(model, path: Path) -> None:
-    """Save under another name first: a kernel killed while saving must not cost the previous checkpoint."""
-    building = path.with_name(f"building-{path.name}")
-    model.save(building)
-    building.replace(path)
+def _state(model) -> list:
+    """Return every variable of a compiled model and its optimizer, those of its random numbers included."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
 
 
-def _duplicate(source: Path, target: Path) -> None:
-    """Give a saved model a second name, without writing it again where the file system can do that.
-
-    Neither name ever sees what is saved under the other: a file that is saved anew takes the place of the old one.
-    """
-    building = target.with_name(f"building-{target.name}")
-    building.unlink(missing_ok=True)
-    try:
-        os.link(source, building)
-    except OSError:
-        shutil.copyfile(source, building)
-    building.replace(target)
-    # Replacing does nothing if both are names of one file already.
-    building.unlink(missing_ok=True)
+def _restore(model, path: Path) -> None:
+    state = _state(model)
+    # All of them are read, and their checksums compared, before the first one is put in its place.
+    with np.load(path) as kept:
+        values = [kept[name] for name in sorted(kept.files)]
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
+        raise ValueError("of another network")
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)

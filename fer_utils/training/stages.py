@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from fer_utils.training.precision import choose_precision, why_precision
-from fer_utils.training.run_files import TrainedRun, _duplicate
+from fer_utils.training.run_files import MODEL_FILE, TrainedRun, copy_file, read_model
 from fer_utils.training.train import train
 
 
 def prepare(seed: int) -> None:
     """Begin a lesson: start every random number at `seed`, choose the number format, and say which.
 
-    The format is mixed_bfloat16 where this machine is faster with it; `$FER_PRECISION` asks for another.
+    The format is mixed_bfloat16 where this machine has instructions for it; `$FER_PRECISION` asks for another.
     """
     import keras
 
@@ -76,7 +76,7 @@ def two_stages(
         **shared,
     )
     # Read anew: the run keeps the model of its best epoch, and the second stage changes what it is given.
-    model = keras.models.load_model(head.folder / "model.keras", compile=False)
+    model = read_model(head.folder)
     backbone = backbone_of(model)
     backbone.trainable = True
     for layer in backbone.layers:
@@ -93,12 +93,9 @@ def join_stages(first: TrainedRun, second: TrainedRun) -> TrainedRun:
     Fine-tuning can spoil what the first stage had learned; which of the two is kept is a choice, so the validation
     part makes it. The model kept is also the one in the second stage's folder afterwards.
     """
-    import keras
-
     history = pd.concat([first.history, second.history], ignore_index=True)
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
     if first.history["val_accuracy"].max() >= second.history["val_accuracy"].max():
-        _duplicate(first.folder / "model.keras", second.folder / "model.keras")
+        copy_file(first.folder / MODEL_FILE, second.folder / MODEL_FILE)
     # From the file and not from `first.model`: that very object may be what the second stage trained on.
-    model = keras.models.load_model(second.folder / "model.keras", compile=False)
-    return TrainedRun(model, history, second.folder)
+    return TrainedRun(read_model(second.folder), history, second.folder)

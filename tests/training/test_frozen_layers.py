@@ -1,24 +1,22 @@
 """The frozen part is computed once; the tail learns for the whole model."""
 
 import os
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import fer_utils.training.feature_store  # noqa: F401
 from fer_utils import models, training
 from fer_utils.common.errors import UserError
 from fer_utils.common.paths import cache_folder
 from fer_utils.models.augmentation import with_augmentation
 from fer_utils.models.keras_start import load_keras
 from fer_utils.models.predict import predict
-from fer_utils.training import feature_store, frozen_layers, identity, train
-from fer_utils.training.feature_batches import batches
+from fer_utils.training import feature_store, frozen_layers
+from fer_utils.training.batches import batches
 from fer_utils.training.feature_store import compute
-from fer_utils.training.frozen_layers import split_frozen
+from fer_utils.training.frozen_layers import predict_frozen_once, split_frozen
 
 keras = load_keras()
 layers = keras.layers
@@ -96,13 +94,11 @@ def test_frozen_backbone_takes_the_pooling_along(vgg16):
 def test_resnet_is_cut_before_its_normalisation_or_its_last_stage(resnet):
     model = models.resnet50_classifier(resnet, 48)
     resnet.trainable = False
-    assert check_cut(model)[0].output_shape == (None, 2, 2048), "two numbers a channel, not a map"
+    assert check_cut(model)[0].output_shape == (None, 2, 2, 2048)
     resnet.trainable = True
     for layer in resnet.layers:
         layer.trainable = layer.name.startswith(("conv5_", "post_"))
-    frozen, tail = check_cut(model)
-    assert frozen.output_shape == (None, 2, 2, 1024)
-    assert "'training': False" in str(tail.get_config()["layers"][1]["inbound_nodes"]), "as the model calls it"
+    assert check_cut(model)[0].output_shape == (None, 2, 2, 1024)
 
 
 def test_fine_tuned_as_in_notebook_6_the_backbone_keeps_its_statistics(resnet):
@@ -136,13 +132,11 @@ def test_branches_are_cut_where_they_meet(small):
     assert frozen.output_shape == (None, 8, 8, 9), "after the concatenation, not inside a branch"
 
 
-def test_sequential_model_is_cut():
-    model = keras.Sequential([keras.Input((48, 48, 1)), layers.Rescaling(1 / 255), layers.AveragePooling2D(6)])
-    model.add(layers.Conv2D(4, 3, name="frozen"))
-    model.add(layers.Flatten())
+def test_sequential_model_is_refused():
+    model = keras.Sequential([keras.Input((48, 48, 1)), layers.Conv2D(4, 3, trainable=False), layers.Flatten()])
     model.add(layers.Dense(7))
-    model.get_layer("frozen").trainable = False
-    assert check_cut(model)[0].output_shape == (None, 6 * 6 * 4)
+    with pytest.raises(UserError, match="only a functional model"):
+        split_frozen(model)
 
 
 def test_what_the_tail_learns_the_model_knows(small):
@@ -169,18 +163,16 @@ def test_refused_with_the_next_step(small):
 
 def test_features_are_computed_once(small, monkeypatch):
     frozen, _ = split_frozen(small())
-    seen, answer = [], frozen.predict
+    seen, answer = [], frozen.predict_on_batch
 
-    def counted(images, *arguments, **more):
+    def counted(images):
         seen.append(len(images))
-        return answer(images, *arguments, **more)
+        return answer(images)
 
-    monkeypatch.setattr(frozen, "predict", counted)
+    monkeypatch.setattr(frozen, "predict_on_batch", counted)
     first = np.array(compute(frozen, IMAGES, batch_size=4, progress=False))
     assert sum(seen) == len(IMAGES) + 4, "and one batch for the range of the numbers"
-    monkeypatch.setattr(
-        sys.modules["fer_utils.training.feature_store"], "_compute_all", lambda *_: pytest.fail("computed again")
-    )
+    monkeypatch.setattr(feature_store, "_compute_all", lambda *_: pytest.fail("computed again"))
     again, _ = split_frozen(small())
     np.testing.assert_array_equal(compute(again, IMAGES, progress=False), first)
 
@@ -196,18 +188,18 @@ def test_other_pictures_weights_or_size_are_other_features(small):
 
 
 def test_interrupted_computation_goes_on(small, monkeypatch):
-    monkeypatch.setattr(sys.modules["fer_utils.training.feature_store"], "CHUNK_BYTES", 4 * 8 * 8 * 9 * 4)
+    monkeypatch.setattr(feature_store, "CHUNK_BYTES", 4 * 8 * 8 * 9 * 4)
     frozen, _ = split_frozen(small())
     expected = np.asarray(frozen.predict(IMAGES[..., None], verbose=0), np.float16)
-    seen, answer = [], frozen.predict
+    seen, answer = [], frozen.predict_on_batch
 
-    def dies(images, *arguments, **more):
+    def dies(images):
         seen.append(len(images))
         if len(seen) == 4:
             raise KeyboardInterrupt
-        return answer(images, *arguments, **more)
+        return answer(images)
 
-    monkeypatch.setattr(frozen, "predict", dies)
+    monkeypatch.setattr(frozen, "predict_on_batch", dies)
     with pytest.raises(KeyboardInterrupt):
         compute(frozen, IMAGES, batch_size=4, progress=False)
     assert seen == [4] * 4 and not list((cache_folder() / "features").glob("*.npy"))
@@ -226,7 +218,7 @@ def test_features_out_of_range_are_kept_in_float32(scale):
 
 
 def test_feature_too_large_later_on_is_noticed(monkeypatch):
-    monkeypatch.setattr(sys.modules["fer_utils.training.feature_store"], "CHUNK_BYTES", 1)
+    monkeypatch.setattr(feature_store, "CHUNK_BYTES", 1)
     inputs = keras.Input((48, 48, 1))
     frozen = keras.Model(inputs, layers.AveragePooling2D(48)(layers.Rescaling(1000.0)(inputs)))
     images = np.zeros((12, 48, 48), np.uint8)
@@ -237,7 +229,7 @@ def test_feature_too_large_later_on_is_noticed(monkeypatch):
 
 def test_too_little_room_is_said_before(small, monkeypatch):
     usage = type("usage", (), {"free": 1000})
-    monkeypatch.setattr(frozen_layers.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(feature_store.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match="the features need .* GB free: set .FER_CACHE"):
         compute(split_frozen(small())[0], IMAGES, progress=False)
 
@@ -253,9 +245,7 @@ def test_features_unused_for_longest_are_removed_first(small, monkeypatch):
     frozen, _ = split_frozen(small())
     first, second = (compute(frozen, IMAGES[:n], progress=False).filename for n in (8, 9))
     os.utime(first, (1, 1))
-    monkeypatch.setattr(
-        sys.modules["fer_utils.training.feature_store"], "MOST_BYTES_KEPT", 3 * os.path.getsize(second) - 1
-    )
+    monkeypatch.setattr(feature_store, "MOST_BYTES_KEPT", 3 * os.path.getsize(second) - 1)
     third = compute(frozen, IMAGES[:10], progress=False).filename
     assert [os.path.exists(path) for path in (first, second, third)] == [False, True, True]
 
@@ -341,9 +331,10 @@ def test_nothing_is_kept_on_the_way_if_the_next_stage_begins_at_the_beginning(sm
     model = small("all of it")
     frozen, _ = split_frozen(model)
     assert frozen_layers.split_on_the_way(model, frozen, model.get_layer("backbone").layers) is None
-    flat = keras.Sequential([keras.Input((48, 48, 1)), layers.Conv2D(2, 3, trainable=False), layers.Flatten()])
-    flat.add(layers.Dense(7))
-    assert frozen_layers.split_on_the_way(flat, split_frozen(flat)[0], flat.layers[:1]) is None
+    inputs = keras.Input((48, 48, 1))
+    x = layers.Flatten()(layers.Conv2D(2, 3, trainable=False)(inputs))
+    flat = keras.Model(inputs, layers.Dense(7)(x))
+    assert frozen_layers.split_on_the_way(flat, split_frozen(flat)[0], flat.layers[1:2]) is None
 
 
 @pytest.fixture
@@ -414,17 +405,33 @@ def test_given_model_knows_what_was_learned_even_after_a_restart(fit, small, tin
     result = fit(3, fresh)
     learned = predict(fresh, tiny_data[0])
     assert np.abs(learned - untrained).max() > 0.01
-    np.testing.assert_allclose(learned, predict(result.model, tiny_data[0]), atol=1e-6)
     accuracy = (learned[105:].argmax(axis=1) == tiny_data[1][105:]).mean()
-    assert accuracy == pytest.approx(result.history["val_accuracy"].max(), abs=1e-5)
+    assert accuracy == pytest.approx(result.history["val_accuracy"].iloc[-1], abs=1e-5)
 
 
 def test_features_on_disk_are_never_loaded_as_a_whole(small):
     kept = compute(split_frozen(small())[0], IMAGES, progress=False)
     assert models.as_input(kept) is kept
-    assert identity._content(kept) == f"{Path(kept.filename).stem} {kept.shape}"
-    fed = train._fed((kept, np.zeros(20)), (kept, np.zeros(20)), 8, 0, 0)
-    assert all(isinstance(fed[part], keras.utils.PyDataset) for part in ("x", "validation_data"))
+
+    class Watched:
+        dtype, rows = kept.dtype, []
+
+        def __getitem__(self, rows):
+            self.rows.append(len(rows))
+            return kept[rows]
+
+    fed = batches(Watched(), np.zeros(20), 8)
+    assert [len(fed[i][0]) for i in range(len(fed))] == Watched.rows == [8, 8, 4]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"x" * len(data)])
+def test_damaged_features_are_said_and_computed_anew(small, capsys, damage):
+    frozen, _ = split_frozen(small())
+    kept = compute(frozen, IMAGES, progress=False)
+    path, expected = Path(kept.filename), np.array(kept)
+    path.write_bytes(damage(path.read_bytes()))
+    np.testing.assert_array_equal(compute(frozen, IMAGES, progress=False), expected)
+    assert "are damaged and computed anew" in capsys.readouterr().out
 
 
 def test_other_frozen_weights_start_anew(fit, small):
@@ -444,26 +451,25 @@ def test_prediction_uses_what_training_kept(fit, small, tiny_data, monkeypatch):
     plain = predict(result.model, images[:105])
     # The pictures that were trained on are there; nothing may be computed for them.
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["fer_utils.training.feature_store"], "_compute_all", None)
-        kept = predict(result.model, images[:105], frozen_once=True)
+        patched.setattr(feature_store, "_compute_all", None)
+        kept = predict_frozen_once(result.model, images[:105])
     np.testing.assert_allclose(kept, plain, atol=1e-3)
     assert kept.shape == (105, 7) and len(np.unique(kept.argmax(axis=1))) > 1
-    new = predict(result.model, images[::-1], frozen_once=True)
+    new = predict_frozen_once(result.model, images[::-1])
     np.testing.assert_allclose(new, predict(result.model, images[::-1]), atol=1e-3)
 
 
 def test_large_maps_go_through_in_smaller_batches(small, monkeypatch):
     frozen, _ = split_frozen(small())
     assert feature_store._bounded(64, frozen) == 64
-    seen = []
-    whole = type(frozen).predict
+    seen, whole = [], frozen.predict_on_batch
 
-    def watched(self, x, batch_size, **settings):
-        seen.append(batch_size)
-        return whole(self, x, batch_size, **settings)
+    def watched(x):
+        seen.append(len(x))
+        return whole(x)
 
     # The largest map is the picture itself, 48×48 numbers of four bytes.
-    monkeypatch.setattr(sys.modules["fer_utils.training.feature_store"], "ACTIVATION_BYTES", 3 * 4 * 48 * 48)
-    monkeypatch.setattr(type(frozen), "predict", watched)
+    monkeypatch.setattr(feature_store, "ACTIVATION_BYTES", 3 * 4 * 48 * 48)
+    monkeypatch.setattr(frozen, "predict_on_batch", watched)
     compute(frozen, IMAGES, progress=False)
-    assert set(seen) == {3}
+    assert max(seen) == 3

@@ -9,12 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 
-import fer_utils.training.callbacks  # noqa: F401
-import fer_utils.training.run_files  # noqa: F401
 from fer_utils import training
 from fer_utils.common.errors import UserError
 from fer_utils.training import callbacks, run_files
-from fer_utils.training import identity as identity_module
+from fer_utils.training.identity import describe_run
+
+train_module = sys.modules["fer_utils.training.train"]
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def test_it_learns_and_leaves_everything_behind(fit, tmp_path):
     assert result.history["accuracy"].iloc[-1] > result.history["accuracy"].iloc[0]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} <= set(result.history.columns)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "checkpoint.keras",
+        ".lock",
+        "checkpoint.npz",
         "model.keras",
         "history.json",
         "settings.json",
@@ -57,7 +58,7 @@ def test_finished_run_is_loaded_not_repeated(fit, capsys):
 
 
 def test_interrupted_run_goes_on(fit, tmp_path, monkeypatch, capsys):
-    progress = callbacks._progress
+    progress = callbacks.progress
 
     def dies_in_epoch_3(bar, epochs):
         callback = progress(bar, epochs)
@@ -71,31 +72,16 @@ def test_interrupted_run_goes_on(fit, tmp_path, monkeypatch, capsys):
         callback.on_epoch_begin = on_epoch_begin
         return callback
 
-    monkeypatch.setattr(sys.modules["fer_utils.training.callbacks"], "_progress", dies_in_epoch_3)
+    monkeypatch.setattr(callbacks, "progress", dies_in_epoch_3)
     with pytest.raises(KeyboardInterrupt):
         fit(4)
     before = saved_history(tmp_path)
     assert len(before) == 2
-    monkeypatch.setattr(sys.modules["fer_utils.training.callbacks"], "_progress", progress)
+    monkeypatch.setattr(callbacks, "progress", progress)
     result = fit(4)
     assert "going on after epoch 2 of 4" in capsys.readouterr().out
     assert len(result.history) == 4
     assert saved_history(tmp_path)[:2] == before
-
-
-def test_resumed_optimizer_keeps_its_state(fit, tiny_model, monkeypatch):
-    fit(2)
-    seen = []
-    keeper = callbacks._epoch_keeper
-
-    def spy(*arguments):
-        callback = keeper(*arguments)
-        callback.on_train_begin = lambda logs=None: seen.append(int(callback.model.optimizer.iterations))
-        return callback
-
-    monkeypatch.setattr(sys.modules["fer_utils.training.callbacks"], "_epoch_keeper", spy)
-    fit(3)
-    assert seen == [8], "two epochs of four steps were remembered"
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"batch_size": 16}, {"settings": {"data": "other"}}])
@@ -115,9 +101,7 @@ def test_the_same_training_under_another_name_is_taken_over(fit, tmp_path, capsy
     assert len(saved_history(tmp_path)) == 2
 
 
-@pytest.mark.parametrize(
-    "change", [dict(epochs=1), dict(epochs=3), dict(seed=2), dict(settings={"data": "other"}), dict(rate_patience=2)]
-)
+@pytest.mark.parametrize("change", [dict(epochs=1), dict(epochs=3), dict(seed=2), dict(settings={"data": "other"})])
 def test_another_training_or_one_that_is_not_done_is_not_taken_over(fit, tmp_path, capsys, change):
     fit(2)
     fit(**{"epochs": 2, "name": "other", **change})
@@ -148,7 +132,7 @@ def identity(tiny_data):
     def describe(images=images, labels=labels, loss="sparse_categorical_crossentropy", rate=0.001, l2=0.01, model=None):
         model = model or custom_cnn(l2=l2, width=0.05)
         model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
-        return identity_module._identity(model, (images, labels), (images, labels), 32, 1, None, {"data": "x"})
+        return describe_run(model, (images, labels), (images, labels), 32, 1, None, {"data": "x"})
 
     return describe
 
@@ -246,14 +230,6 @@ def test_everything_that_is_learned_from_or_with_tells_trainings_apart(identity,
     assert len(set(texts)) == len(texts)
 
 
-def test_the_same_model_is_recognised_after_its_rate_was_halved(fit, tiny_model, capsys):
-    # As when a cell is executed again.
-    model = tiny_model(learning_rate=1e-9)
-    fit(4, model=model, rate_patience=2)
-    fit(4, model=model, rate_patience=2)
-    assert "loaded instead of trained again" in capsys.readouterr().out
-
-
 def test_starting_anew_says_so_and_leaves_no_old_scores(fit, tmp_path, capsys):
     fit(2)
     for file in ("metrics.json", "predictions.npz"):
@@ -267,7 +243,7 @@ def test_starting_anew_says_so_and_leaves_no_old_scores(fit, tmp_path, capsys):
 
 
 def test_diverged_training_stops_and_keeps_the_epochs_before(fit, tiny_model, tmp_path, monkeypatch):
-    model, progress = tiny_model(), callbacks._progress
+    model, progress = tiny_model(), callbacks.progress
 
     def spoiling(bar, epochs):
         """Spoil the weights before the third epoch."""
@@ -282,19 +258,13 @@ def test_diverged_training_stops_and_keeps_the_epochs_before(fit, tiny_model, tm
         callback.on_epoch_begin = on_epoch_begin
         return callback
 
-    monkeypatch.setattr(sys.modules["fer_utils.training.callbacks"], "_progress", spoiling)
+    monkeypatch.setattr(callbacks, "progress", spoiling)
     with pytest.raises(UserError, match="run: loss became nan in epoch 3.*lower the learning rate"):
         fit(5, model=model)
     assert len(saved_history(tmp_path)) == 2
-    monkeypatch.setattr(sys.modules["fer_utils.training.callbacks"], "_progress", progress)
+    monkeypatch.setattr(callbacks, "progress", progress)
     result = fit(5)
     assert len(result.history) == 5 and np.isfinite(result.history["loss"]).all()
-
-
-def test_damaged_run_starts_anew(fit, tmp_path):
-    fit(2)
-    (tmp_path / "run" / "history.json").write_text("[{")
-    assert len(fit(1).history) == 1
 
 
 def test_best_epoch_is_kept_not_the_last(tiny_data, tiny_model, tmp_path):
@@ -316,7 +286,7 @@ def test_where_saving_takes_longer_than_an_epoch_the_best_one_is_kept_all_the_sa
 ):
     from fer_utils.models.predict import predict
 
-    saved, save = [], run_files._save_model
+    saved, save = [], run_files.save_model
 
     def slowly(model, path):
         saved.append((path.name, len(json.loads(history.read_text())) if history.exists() else 0))
@@ -328,42 +298,13 @@ def test_where_saving_takes_longer_than_an_epoch_the_best_one_is_kept_all_the_sa
     parts = ((images[:105], labels[:105]), (images[105:], contrary))
     arguments = {"name": "run", "output_dir": tmp_path, "epochs": 8, "batch_size": 32}
     history = tmp_path / "run" / "history.json"
-    monkeypatch.setattr(sys.modules["fer_utils.training.run_files"], "_save_model", slowly)
+    monkeypatch.setattr(callbacks, "save_model", slowly)
     result = training.train(tiny_model(0.002), *parts, **arguments)
     assert 1 < result.best_epoch < 8, "a best epoch that is also the first or last is saved anyway"
-    assert [name for name, _ in saved][:3] == ["checkpoint.keras", "checkpoint.keras", "model.keras"]
-    assert saved[1][1] == 1 and len(saved_history(tmp_path)) == 8
+    assert [name for name, _ in saved] == ["model.keras"] * 2 and saved[1][1] == 1
+    assert len(saved_history(tmp_path)) == 8
     accuracy = (predict(result.model, images[105:]).argmax(axis=1) == contrary).mean()
     assert accuracy == pytest.approx(result.history["val_accuracy"].max(), abs=1e-5)
-
-
-def test_patience_stops_and_a_stopped_run_is_finished(fit, tiny_model, capsys):
-    result = fit(50, model=tiny_model(learning_rate=1e-9), patience=3)
-    assert len(result.history) == 1 + 3 and result.best_epoch == 1
-    fit(50, model=tiny_model(learning_rate=1e-9), patience=3)
-    assert "loaded instead" in capsys.readouterr().out
-
-
-def test_rate_is_halved_whenever_waiting_was_in_vain(fit, tiny_model):
-    # A rate at which nothing changes: the first epoch stays the best.
-    result = fit(8, model=tiny_model(learning_rate=1e-9), rate_patience=2)
-    rates = result.history["learning_rate"] / 1e-9
-    np.testing.assert_allclose(rates, [1, 1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8], rtol=1e-4)
-
-
-@pytest.mark.parametrize("first", [2, 3, 4])
-def test_waiting_for_a_better_epoch_survives_an_interruption(fit, tiny_model, first):
-    for epochs in (first, 8):
-        result = fit(epochs, model=tiny_model(learning_rate=1e-9), rate_patience=2)
-    rates = result.history["learning_rate"] / 1e-9
-    np.testing.assert_allclose(rates, [1, 1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8], rtol=1e-4)
-
-
-def test_rate_stays_without_a_wish_and_another_wish_starts_anew(fit, tiny_model):
-    assert "learning_rate" not in fit(2).history
-    assert len(fit(1, rate_patience=3).history) == 1
-    assert len(fit(2, rate_patience=3).history) == 2
-    assert len(fit(1, rate_patience=4).history) == 1
 
 
 @pytest.fixture
@@ -398,10 +339,10 @@ def test_any_keras_opens_the_model_of_an_augmented_run_even_if_it_was_killed(fit
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(sys.modules["fer_utils.training.run_files"], "_best_model", die)
+        patched.setattr(train_module, "read_model", die)
         fit(1, model=augmented())
     folder = tmp_path / "run"
-    assert plain(folder / "model.keras") and not plain(folder / "checkpoint.keras")
+    assert plain(folder / "model.keras")
     images = np.zeros((2, 48, 48, 1))
     expected = load_keras().models.load_model(folder / "model.keras").predict(images, verbose=0)
     result = fit(1, model=augmented())
@@ -409,38 +350,122 @@ def test_any_keras_opens_the_model_of_an_augmented_run_even_if_it_was_killed(fit
     assert plain(folder / "model.keras")
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_a_second_name_for_a_model_survives_the_next_saving(tmp_path, monkeypatch, links):
-    def refuse(*_):
-        raise OSError("no links here")
+@pytest.fixture
+def chancy():
+    """A function that builds a network whose training is full of chance: augmentation, dropout, normalisation."""
+    from fer_utils.models.augmentation import with_augmentation
+    from fer_utils.models.keras_start import load_keras
 
-    if not links:
-        monkeypatch.setattr(run_files.os, "link", refuse)
-    first, best = tmp_path / "checkpoint.keras", tmp_path / "model.keras"
-    for text in ("epoch 1", "epoch 2"):
-        (tmp_path / "new").write_text(text)
-        (tmp_path / "new").replace(first)
-        for _ in range(2):
-            run_files._duplicate(first, best)
-        assert best.read_text() == text
-        assert first.samefile(best) == links, "written once where the file system allows it"
-    (tmp_path / "new").write_text("epoch 3")
-    (tmp_path / "new").replace(first)
-    assert best.read_text() == "epoch 2"
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.keras", "model.keras"}
+    keras = load_keras()
+
+    def build():
+        keras.utils.set_random_seed(3)
+        layers = keras.layers
+        network = keras.Sequential([keras.Input((48, 48, 1)), layers.Rescaling(1 / 255), layers.AveragePooling2D(6)])
+        network.add(layers.Conv2D(4, 3, activation="relu"))
+        network.add(layers.BatchNormalization())
+        for layer in (layers.Flatten(), layers.Dropout(0.3), layers.Dense(7, activation="softmax")):
+            network.add(layer)
+        model = with_augmentation(network, seed=0, strength=0.2, warm_up=10)
+        model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    return build
 
 
-def test_best_model_is_not_written_a_second_time_each_epoch(fit, monkeypatch):
-    same = []
-    duplicate = run_files._duplicate
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(fit, chancy, monkeypatch, stopped_after):
+    whole_model, resumed_model = chancy(), chancy()
+    whole = fit(5, model=whole_model, name="whole")
+    progress = callbacks.progress
 
-    def watched(source, target):
-        duplicate(source, target)
-        same.append(source.samefile(target))
+    def dying(bar, epochs):
+        callback = progress(bar, epochs)
 
-    monkeypatch.setattr(sys.modules["fer_utils.training.run_files"], "_duplicate", watched)
+        def on_train_batch_begin(batch, logs=None):
+            if bar.n == 4 * stopped_after + 2:
+                raise KeyboardInterrupt
+
+        callback.on_train_batch_begin = on_train_batch_begin
+        return callback
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(callbacks, "progress", dying)
+        fit(5, model=chancy(), settings={"name": "resumed"})
+    resumed = fit(5, model=resumed_model, settings={"name": "resumed"})
+    assert len(resumed.history) == 5
+    np.testing.assert_allclose(resumed.history["loss"], whole.history["loss"], rtol=1e-5)
+    for ours, theirs in ((resumed.model, whole.model), (resumed_model, whole_model)):
+        for found, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+FLIPPED = [lambda data: data[:-30], lambda data: data[:300] + bytes([data[300] ^ 4]) + data[301:], lambda data: b""]
+
+
+@pytest.mark.parametrize("file", ["checkpoint.npz", "model.keras", "history.json", "settings.json"])
+@pytest.mark.parametrize("damage", FLIPPED, ids=["cut", "one bit", "empty"])
+def test_damaged_run_says_so_and_begins_anew(fit, tmp_path, capsys, file, damage):
+    if file.endswith("json") and damage is FLIPPED[1]:
+        pytest.skip("a changed digit is another history, which nobody can tell")
     fit(2)
-    assert same and all(same)
+    path = tmp_path / "run" / file
+    path.write_bytes(damage(path.read_bytes()))
+    capsys.readouterr()
+    assert len(fit(3).history) == 3
+    out = capsys.readouterr().out
+    assert f"run: {file} is damaged or missing, so this training begins anew." in out and "going on" not in out
+    fit(3)
+    assert "loaded instead of trained again" in capsys.readouterr().out
+
+
+def test_what_is_damaged_is_found_before_the_rest_is_trained(fit, tmp_path, monkeypatch):
+    fit(2)
+    (tmp_path / "run" / "model.keras").write_bytes(b"")
+    seen = []
+    monkeypatch.setattr(callbacks, "epoch_keeper", lambda folder, network, rows: seen.append(len(rows)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(3)
+    assert seen == [0]
+
+
+def test_a_checkpoint_of_another_network_changes_nothing(fit, tiny_model, chancy, tmp_path, capsys):
+    fit(2, name="other", model=chancy())
+    fit(2)
+    (tmp_path / "other" / "checkpoint.npz").replace(tmp_path / "run" / "checkpoint.npz")
+    assert len(fit(3).history) == 3
+    assert "checkpoint.npz is damaged or missing" in capsys.readouterr().out
+
+
+def test_two_at_once_in_one_folder_is_one_line(fit, tmp_path):
+    with run_files.only_one(tmp_path / "run"):
+        with pytest.raises(UserError, match="run: another training is writing into this folder: .*another name"):
+            fit(1)
+        assert len(fit(1, name="beside").history) == 1
+    assert len(fit(1).history) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(fit, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write into .*choose another output_dir"):
+        fit(1, output_dir=tmp_path / "file")
+
+
+def test_a_stop_while_saving_leaves_the_epoch_before(fit, tmp_path, monkeypatch):
+    fit(1)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    replace, files = run_files.os.replace, []
+
+    def dies(source, target):
+        files.append(target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(run_files.os, "replace", dies)
+        fit(2)
+    assert files, "what is written takes its place by os.replace"
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
+    assert replace is run_files.os.replace and len(fit(2).history) == 2
 
 
 def test_epochs_must_be_positive(fit):
