@@ -39,8 +39,6 @@ def two_stages(
 ) -> tuple[TrainedRun, TrainedRun]:
     """Train a head on a frozen backbone, then the head and the backbone's last layers: what notebook 5 does by hand.
 
-    What frozen layers answer is computed once (see `train`, `frozen_once`).
-
     Args:
         model: an uncompiled keras.Model of the series with one model in it, the backbone.
         last_layers: names of the layers of the backbone that the second stage trains too.

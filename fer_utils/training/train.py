@@ -41,9 +41,8 @@ def train(
 ) -> TrainedRun:
     """Fit a compiled model and keep the weights that were best on the validation part.
 
-    Each epoch is kept. The same call after a stop goes on with the next one and ends as if it had never been stopped;
-    after a finished run it loads the result; with more `epochs` it trains on. A call for another training
-    (`describe_run`) discards the earlier one. What was done under another name in `output_dir` is taken from there.
+    The same call after a stop goes on with the next epoch and ends as if it had never been stopped; after a finished
+    run it loads the result. A call for another training (`describe_run`) discards the earlier one.
 
     Args:
         model: a compiled keras.Model, (n, 48, 48, 1) → (n, 7), with the metric "accuracy".
@@ -52,20 +51,15 @@ def train(
         epochs: passes over the training part, in all.
         batch_size: images per step.
         seed: for the order of the images.
-        class_weight: weight of each label in the loss.
-        settings: whatever else makes this run another one, such as the weights that it begins with.
-        frozen_once: let the frozen layers at the model's beginning see each picture a single time, and train the rest
-            on what they answer (`frozen_layers`). What is learned, kept and given back is the whole model.
+        class_weight: of each label in the loss.
+        settings: what else makes it another run.
+        frozen_once: let the frozen layers see each picture a single time (`frozen_layers`).
         trained_later: with `frozen_once`, layers that a later stage will train; what it begins with is kept too.
-        after: the earlier stage that this one goes on from; another earlier stage makes it another training.
+        after: the earlier stage that this one goes on from.
 
     Raises:
-        UserError: if `epochs` is below 1, somebody else trains into this folder, the loss is no longer a finite number,
-            or with `frozen_once` nothing at the beginning is frozen.
+        UserError: for no epochs, a folder that somebody else trains into, a loss that is no number, nothing frozen.
     """
-    import keras
-
-    from fer_utils.acceleration.faster_fit import faster_fit
 
     if epochs < 1:
         raise UserError(f"EPOCHS must be at least 1, not {epochs}")
@@ -85,19 +79,27 @@ def train(
             print(f"{name}: going on after epoch {len(rows)} of {epochs}.")
         write_json(folder / SETTINGS_FILE, identity)
         keeper = callbacks.epoch_keeper(folder, without_augmentation(whole), rows)
-        keras.utils.set_random_seed(seed + len(rows))
-        fed = batches(*training, batch_size, seed, len(rows))
-        # Validated in larger batches: nothing is kept for a backward pass.
-        held_out = batches(*validation, 4 * batch_size)
-        with tqdm(total=len(fed) * (epochs - len(rows)), desc=name, unit="step") as bar, faster_fit(model):
-            model.fit(
-                fed,
-                validation_data=held_out,
-                shuffle=False,
-                initial_epoch=len(rows),
-                epochs=epochs,
-                class_weight=class_weight,
-                verbose=0,
-                callbacks=[keras.callbacks.TerminateOnNaN(), keeper, callbacks.progress(bar, epochs)],
-            )
+        fed = batches(*training, batch_size, seed, first_epoch=len(rows))
+        _fit(model, fed, batches(*validation, 4 * batch_size), epochs, class_weight, keeper, seed)
         return TrainedRun(read_model(folder) if keeper.found_better else best, history_table(rows), folder)
+
+
+def _fit(model, fed, held_out, epochs: int, class_weight, keeper, seed: int) -> None:
+    """Train the epochs that are missing, and show how far it is."""
+    import keras
+
+    from fer_utils.acceleration.faster_fit import faster_fit
+
+    done = len(keeper.rows)
+    keras.utils.set_random_seed(seed + done)
+    with tqdm(total=len(fed) * (epochs - done), unit="step") as bar, faster_fit(model):
+        model.fit(
+            fed,
+            validation_data=held_out,
+            shuffle=False,
+            initial_epoch=done,
+            epochs=epochs,
+            class_weight=class_weight,
+            verbose=0,
+            callbacks=[keras.callbacks.TerminateOnNaN(), keeper, callbacks.progress(bar, epochs)],
+        )

@@ -8,7 +8,7 @@ import pytest
 from fer_utils import models, training
 from fer_utils.acceleration import untuned_data
 from fer_utils.models.keras_start import load_keras
-from fer_utils.training import feature_batches
+from fer_utils.training.batches import batches
 
 keras = load_keras()
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 48, 48), np.uint8)
@@ -57,7 +57,7 @@ def test_training_and_prediction_do_without_tuning(tuned, tmp_path):
 
 
 def test_batches_from_a_file_do_without_tuning(tuned):
-    few = feature_batches.batches(np.zeros((12, 3), np.float32), LABELS[:12], 4, seed=0)
+    few = batches(np.zeros((12, 3), np.float32), LABELS[:12], 4, seed=0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(7, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     with untuned_data.prompt_epochs():

@@ -5,7 +5,6 @@ import pytest
 from scipy import stats
 
 from fer_utils import models
-from fer_utils.common.errors import UserError
 from fer_utils.models.keras_start import load_keras
 
 keras = load_keras()
@@ -209,38 +208,6 @@ def test_strength_is_a_share_of_every_size():
         "flip": True,
     }
     assert models.augmenter(strength=0.5, shift=0.3).get_config()["shift"] == 0.3
-
-
-def test_erasing_hides_one_rectangle_of_the_given_share_of_the_pictures():
-    grey = np.full((200, 48, 48, 1), 128, "float32")
-    changed = apply(models.eraser(0.5, seed=0), grey)[..., 0] != 128
-    hidden = changed.any(axis=(1, 2))
-    assert 70 < hidden.sum() < 130, "about half of them"
-    for mask in changed[hidden]:
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        # Noise may be the very grey that it hides, and is clipped to black or white.
-        assert inside.mean() > 0.9 and 48 / 8 < len(rows) < 48 * 0.6
-    np.testing.assert_array_equal(apply(models.eraser(0.5, seed=0), grey, training=False), grey)
-    np.testing.assert_array_equal(apply(models.eraser(0.0, seed=0), grey), grey)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_of_erased_pictures_that_is_none_is_refused(share):
-    with pytest.raises(UserError, match="lose a rectangle is from 0 to 1"):
-        models.eraser(share)
-
-
-def test_network_is_found_behind_erasing_too(tiny_model, tmp_path, faces):
-    model = tiny_model(compiled=False)
-    augmented = models.with_augmentation(model, seed=0, erased=0.5)
-    assert len(augmented.layers) == 4 and models.without_augmentation(augmented) is model
-    augmented.save(tmp_path / "m.keras")
-    images = faces[..., 0].astype(np.uint8)
-    for whole in (augmented, keras.models.load_model(tmp_path / "m.keras")):
-        alone = models.without_augmentation(whole)
-        assert alone is not whole
-        np.testing.assert_allclose(models.predict(alone, images), models.predict(model, images), atol=1e-5)
 
 
 def test_a_saved_model_knows_how_far_the_changes_had_grown(faces, tmp_path):

@@ -4,12 +4,14 @@ import inspect
 import json
 import shutil
 
+import numpy as np
 import pytest
 from helpers import write_zip
 from typer.testing import CliRunner
 
-from fer_utils import records
-from workshop.custom_cnn import app, main
+from fer_utils import models, records
+from fer_utils.common.errors import UserError
+from workshop.custom_cnn import app, main, with_changes
 
 RECORD = "custom_cnn_augmented_gentle3_strength0.5_muon_smoothing0.1_seed0.json"
 SMALL = ("--epochs", "1", "--width", "0.05", "--batch-size", "16", "--validation-split", "0.2")
@@ -79,3 +81,30 @@ def test_what_other_recorded_runs_changed_can_be_asked_for(train):
     assert record["settings"]["start"] == identity["start"] and identity["start"]["epochs"] == 1
     assert record["settings"]["erased"] == 0.5
     assert [layer["class_name"] for layer in identity["network"]["layers"][1:3]] == ["RandomAffine", "RandomErasing"]
+
+
+def test_erasing_hides_one_rectangle_of_the_given_share_of_the_pictures(tiny_model):
+    import keras
+
+    model = with_changes(tiny_model(compiled=False), seed=0, erased=0.5)
+    grey = np.full((200, 48, 48, 1), 128, "float32")
+    changed = keras.ops.convert_to_numpy(model.get_layer("erasing")(grey, training=True))[..., 0] != 128
+    hidden = changed.any(axis=(1, 2))
+    assert 70 < hidden.sum() < 130, "about half of them"
+    for mask in changed[hidden]:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        # Noise may be the very grey that it hides, and is clipped to black or white.
+        assert inside.mean() > 0.9 and 48 / 8 < len(rows) < 48 * 0.6
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_of_erased_pictures_that_is_none_is_refused(tiny_model, share):
+    with pytest.raises(UserError, match="lose a rectangle is from 0 to 1"):
+        with_changes(tiny_model(compiled=False), seed=0, erased=share)
+
+
+def test_network_is_found_behind_erasing_too(tiny_model):
+    model = tiny_model(compiled=False)
+    changing = with_changes(model, seed=0, erased=0.5)
+    assert len(changing.layers) == 4 and models.without_augmentation(changing) is model
