@@ -77,46 +77,55 @@ def compact_cnn(
 
     if normalisation is None:
         normalisation = functools.partial(layers.BatchNormalization, momentum=NORM_MOMENTUM)
-
-    def convolution(x, width, name, kernel=3, strides=1):
-        x = layers.Conv2D(
-            width,
-            kernel,
-            strides=strides,
-            padding="same",
-            use_bias=normalisation is False,
-            name=f"{name}_conv",
-            kernel_initializer="he_normal",
-        )(x)
-        return x if normalisation is False else normalisation(name=f"{name}_norm")(x)
-
-    def feature_maps(x, prefix):
-        x = layers.ReLU(name=f"{prefix}stem_relu")(convolution(x, stem, f"{prefix}stem"))
-        for stage, width in enumerate(widths, start=1):
-            for block in range(1, blocks + 1):
-                name, strides = f"{prefix}stage{stage}_block{block}", 2 if block == 1 else 1
-                shortcut = x
-                if strides > 1:
-                    shortcut = layers.AveragePooling2D(2, padding="same", name=f"{name}_average")(x)
-                    shortcut = convolution(shortcut, width, f"{name}_shortcut", kernel=1)
-                x = layers.ReLU(name=f"{name}_relu1")(convolution(x, width, f"{name}_1", strides=strides))
-                x = layers.Add(name=f"{name}_add")([shortcut, convolution(x, width, f"{name}_2")])
-                if members == 1 or (stage, block) != (len(widths), blocks):
-                    x = layers.ReLU(name=f"{name}_relu2")(x)
-        return x
-
+    sizes = stem, widths, blocks, normalisation
     inputs = keras.Input((image_size, image_size, 1), name="image")
     x = layers.Rescaling(1 / 64, offset=-2, name="rescale")(inputs)
     if members == 1:
-        x = feature_maps(x, "")
+        x = layers.ReLU(name=f"stage{len(widths)}_block{blocks}_relu2")(_feature_maps(x, "", *sizes))
     else:
-        x = layers.Concatenate(name="members")([feature_maps(x, member_prefix(i)) for i in range(members)])
+        x = layers.Concatenate(name="members")([_feature_maps(x, member_prefix(i), *sizes) for i in range(members)])
         # Rectified once for all: were each rectified before, TensorFlow would move that here itself, and another step
         # of its optimizer would then give up with an error message.
         x = layers.ReLU(name="members_relu")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, softmax_output(x), name="compact_cnn")
+
+
+def _feature_maps(x, prefix: str, stem: int, widths: Sequence[int], blocks: int, normalisation):
+    """Return the last maps of a residual network, before they are rectified."""
+    from keras import layers
+
+    x = layers.ReLU(name=f"{prefix}stem_relu")(_convolution(x, stem, f"{prefix}stem", normalisation))
+    for stage, width in enumerate(widths, start=1):
+        for block in range(1, blocks + 1):
+            name, strides = f"{prefix}stage{stage}_block{block}", 2 if block == 1 else 1
+            shortcut = x
+            if strides > 1:
+                shortcut = layers.AveragePooling2D(2, padding="same", name=f"{name}_average")(x)
+                shortcut = _convolution(shortcut, width, f"{name}_shortcut", normalisation, kernel=1)
+            x = _convolution(x, width, f"{name}_1", normalisation, strides=strides)
+            x = _convolution(layers.ReLU(name=f"{name}_relu1")(x), width, f"{name}_2", normalisation)
+            x = layers.Add(name=f"{name}_add")([shortcut, x])
+            if (stage, block) != (len(widths), blocks):
+                x = layers.ReLU(name=f"{name}_relu2")(x)
+    return x
+
+
+def _convolution(x, width: int, name: str, normalisation, kernel: int = 3, strides: int = 1):
+    """Add a convolution and what follows each of them; the bias is the normalisation's affair, if there is one."""
+    from keras import layers
+
+    x = layers.Conv2D(
+        width,
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=normalisation is False,
+        name=f"{name}_conv",
+        kernel_initializer="he_normal",
+    )(x)
+    return x if normalisation is False else normalisation(name=f"{name}_norm")(x)
 
 
 def member_prefix(index: int) -> str:
