@@ -8,19 +8,21 @@ from pathlib import Path
 from PIL import Image
 
 from fer_utils.common.errors import UserError
+from fer_utils.common.files import write_atomically
 from fer_utils.detector.detector import Face
 from fer_utils.detector.photos import open_photo
 
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def annotate(photo, faces: list[Face], longest: int = 1920) -> Image.Image:
+def annotate(photo, faces: list[Face], longest: int = 1920, numbers: Sequence[int] | None = None) -> Image.Image:
     """Return the photo in its colours with a box, a number and a label on every face, as an RGB PIL image.
 
     Args:
         photo: whatever `fer_utils.detector.photos.open_photo` opens.
         faces: what an `EmotionDetector` found in it.
         longest: the longer side of the result is at most so many pixels, and at least 480.
+        numbers: what to write before each label; by default 1, 2, 3 and so on.
     """
     # Only who looks at a result needs these.
     from PIL import ImageDraw, ImageFont
@@ -37,7 +39,8 @@ def annotate(photo, faces: list[Face], longest: int = 1920) -> Image.Image:
         # A light line within a dark one can be seen on any ground, also without colours.
         draw.rectangle((x - 1, y - 1, x + width + 1, y + height + 1), outline=INK, width=line + 2)
         draw.rectangle((x, y, x + width, y + height), outline=PAPER, width=line)
-    for number, (face, (x, y, width, height)) in enumerate(zip(faces, boxes, strict=True), start=1):
+    numbers = numbers or range(1, len(faces) + 1)
+    for number, face, (x, y, width, height) in zip(numbers, faces, boxes, strict=True):
         text = f"{number} {face.label} {face.confidence:.0%}" + (" ?" if face.unsure else "")
         font = ImageFont.load_default(min(max(width / 6, max(picture.size) / 55, 12), max(picture.size) / 20))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
@@ -64,17 +67,31 @@ def save_annotated(photo, faces: list[Face], folder: str | Path, taken: Sequence
         UserError: if the folder cannot be written to.
     """
     photo, folder = open_photo(photo), Path(folder)
+    picture = annotate(photo, faces)
+    path = new_file(folder, Path(photo.name).stem, ".png", taken)
+    try:
+        write_atomically(path, lambda file: picture.save(file, "PNG"))
+    except BaseException:
+        path.unlink()
+        raise
+    return path
+
+
+def new_file(folder: Path, stem: str, ending: str, taken: Sequence[Path] = ()) -> Path:
+    """Create an empty file called stem.png, stem_2.png and so on, whichever is free, and return its path.
+
+    Raises:
+        UserError: if the folder cannot be written to.
+    """
     taken = {path.resolve() for path in taken}
-    stem, picture = Path(photo.name).stem, annotate(photo, faces)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number in count(1):
-            path = folder / (f"{stem}_{number}.png" if number > 1 else f"{stem}.png")
-            if path.resolve() in taken:
-                continue
+            path = folder / (f"{stem}_{number}{ending}" if number > 1 else f"{stem}{ending}")
             # "x" refuses what exists, also what another program has written since one looked.
-            with suppress(FileExistsError), path.open("xb") as file:
-                picture.save(file, "PNG")
-                return path
+            with suppress(FileExistsError):
+                if path.resolve() not in taken:
+                    path.open("xb").close()
+                    return path
     except OSError as error:
         raise UserError(f"cannot write to {folder} ({error.strerror or error})") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_utils.common.errors import UserError
 from fer_utils.common.labels import EMOTIONS
 from fer_utils.common.paths import shown
 from fer_utils.common.probabilities import require_probabilities
@@ -66,26 +67,32 @@ class EmotionDetector:
     Args:
         model: "shipped", the model that comes with the package; the path of a `.keras` file of the series or of a
             `compact.onnx`; or a model in memory: a keras.Model (n, 48, 48, 1) in 0..255 → (n, 7), or a `ShippedModel`.
+        classes: the order in which it names the classes: "fer2013" for that of `EMOTIONS`, "alphabetical" as
+            `flow_from_directory` makes it, or seven names with commas between them.
+        scale: by what pixels in 0..255 are multiplied for it; 1/255 for a model that learned from 0..1 without a
+            layer that rescales.
 
     Raises:
-        UserError: if the model cannot be loaded.
+        UserError: if the model cannot be loaded, or `classes` are not the seven.
     """
 
-    def __init__(self, model=SHIPPED):
+    def __init__(self, model=SHIPPED, classes: str = "fer2013", scale: float = 1.0):
+        self.order, self.scale = class_order(classes), scale
         self.name = model_name(model)
         self.model = load_any(model)
 
-    def __call__(self, photo) -> list[Face]:
+    def __call__(self, photo, turn: bool = True) -> list[Face]:
         """Return the faces of a photo, largest first; an empty list if there is none.
 
         Args:
             photo: whatever `fer_utils.detector.photos.open_photo` opens.
+            turn: where no face is certain, look whether the photo lies on its side or stands on its head.
 
         Raises:
             UserError: if the photo cannot be opened.
         """
         photo = open_photo(photo)
-        crops = find_crops(photo.pixels)
+        crops = find_crops(photo.pixels, turn)
         if not crops:
             return []
         answers = self.predict(np.stack([crop.pixels for crop in crops]))
@@ -101,11 +108,26 @@ class EmotionDetector:
         Raises:
             UserError: if a model that was given in memory answers with something else than probabilities.
         """
+        if self.scale != 1:
+            crops = crops * np.float32(self.scale)
         if isinstance(self.model, ShippedModel):
-            return self.model.predict(crops)
+            return self.model.predict(crops)[:, self.order]
         answer = np.asarray(self.model.predict(crops[..., np.newaxis], verbose=0))
         require_probabilities(answer, self.name)
-        return answer.astype(np.float32)
+        return answer.astype(np.float32)[:, self.order]
+
+
+def class_order(classes: str) -> list[int]:
+    """Return where a model that names the classes in this order has each of `EMOTIONS`.
+
+    Raises:
+        UserError: if they are not the seven.
+    """
+    named = {"fer2013": list(EMOTIONS), "alphabetical": sorted(EMOTIONS)}
+    names = named.get(classes) or [name.strip() for name in classes.split(",")]
+    if sorted(names) != sorted(EMOTIONS):
+        raise UserError(f"the classes '{classes}' are not alphabetical, fer2013, or these seven: {','.join(EMOTIONS)}")
+    return [names.index(emotion) for emotion in EMOTIONS]
 
 
 def model_name(model) -> str:

@@ -24,6 +24,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+# How Matroska and WebM, MPEG, Flash, Ogg and Windows Media begin.
+VIDEOS = (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"OggS", b"0&\xb2u")
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -114,7 +117,7 @@ def _what_it_is(start: bytes) -> str:
         return "is a zip archive, not a picture: unpack it first"
     if start.startswith(b"%PDF"):
         return "is a PDF, not a picture: save the picture as JPEG or PNG"
-    if start[4:8] == b"ftyp":
+    if start[4:8] == b"ftyp" or start.startswith(VIDEOS) or start[8:11] == b"AVI":
         return "is a video, not a picture: save one moment of it as JPEG or PNG"
     return "is not a picture that can be opened: choose a JPEG or PNG file"
 

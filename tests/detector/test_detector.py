@@ -127,6 +127,20 @@ def test_crops_are_framed_as_fer2013_frames_faces():
             assert abs(np.degrees(np.arctan2(*(right - left)[::-1]))) < 6
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_that_lies_on_its_side_is_turned(quarters):
+    """The nose lies in the box that is found, in pixels of the photo as it was given."""
+    for portrait, nose in ((astronaut(), (225, 129)), (admiral(), (268, 238))):
+        mark = np.zeros(portrait.shape[:2], bool)
+        mark[nose[1], nose[0]] = True
+        ((at_y, at_x),) = np.argwhere(np.rot90(mark, quarters))
+        (face,) = EmotionDetector(AlwaysHappy())(np.rot90(portrait, quarters))
+        x, y, width, height = face.box
+        assert abs(x + width / 2 - at_x) < width / 5 and abs(y + height / 2 - at_y) < height / 5
+        (upright,) = EmotionDetector(AlwaysHappy())(portrait)
+        assert abs(face.crop.astype(int) - upright.crop).mean() < 10
+
+
 def test_a_large_photo_is_answered_in_its_own_pixels():
     small = EmotionDetector(AlwaysHappy())(astronaut())[0].box
     large = cv2.resize(astronaut(), None, fx=6, fy=6, interpolation=cv2.INTER_LINEAR)

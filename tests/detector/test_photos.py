@@ -277,3 +277,11 @@ def test_name_is_the_file_name_or_what_is_given(picture, tmp_path):
     assert open_photo(tmp_path / "p.png").name == "p.png"
     assert open_photo(encoded(picture), "mine.png").name == "mine.png"
     assert isinstance(open_photo(picture), Photo) and Path(open_photo(tmp_path / "p.png").name).suffix == ".png"
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"FLV\1", b"OggS", b"RIFF\0\0\0\0AVI ", b"\0\0\0 ftypisom"]
+)
+def test_a_video_of_whatever_kind_is_named_as_such(start):
+    with pytest.raises(UserError, match="is a video, not a picture"):
+        open_photo(start + bytes(100))
