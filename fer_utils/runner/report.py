@@ -19,13 +19,7 @@ TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("fer_utils.runner", "
 
 
 def write_report(out: Path, profile: str, runs: list) -> Path:
-    """Write index.html from what a run left in its folder and return its path.
-
-    Args:
-        out: the run's folder; metrics are read from `out`/runs.
-        profile: for the title.
-        runs: `runner.NotebookRun`s.
-    """
+    """Write index.html from the metrics in `out`/runs and the `NotebookRun`s of a profile, and return its path."""
     results = load_results(out / "runs")
     # Runs of another data set may be left from before; the newest one decides what the page is about.
     newest = max(results, key=lambda result: result["finished"], default=None)
@@ -71,14 +65,10 @@ def _row(row: dict) -> dict:
 
 def _times(runs: list) -> list[dict]:
     """Return what the page says of each notebook, in their order, and of all of them in the last row; [] for none."""
-    rows = [
-        {
-            "notebook": run.notebook,
-            "time": _minutes(run.seconds),
-            "parameters": ", ".join(f"{k}={v}" for k, v in run.parameters.items() if k != "OUTPUT_DIR"),
-        }
-        for run in sorted(runs, key=lambda run: run.notebook)
-    ]
+    rows = []
+    for run in sorted(runs, key=lambda run: run.notebook):
+        values = ", ".join(f"{name}={value}" for name, value in run.parameters.items() if name != "OUTPUT_DIR")
+        rows.append({"notebook": run.notebook, "time": _minutes(run.seconds), "parameters": values})
     return rows + [{"notebook": "", "time": _minutes(sum(run.seconds for run in runs)), "parameters": ""}] * bool(rows)
 
 

@@ -153,10 +153,6 @@ def plan_run(
 ) -> dict[Path, dict[str, object]]:
     """Return the notebooks that `run_notebooks` would execute, in order, each with the parameters it would get.
 
-    Args:
-        profile, only, overrides: as for `run_notebooks`.
-        out: the absolute folder to write to.
-
     Raises:
         UserError: if a name is unknown, or a value is not of its parameter's type.
     """

@@ -213,7 +213,11 @@ def collect(out: str | Path) -> pd.DataFrame:
     """
     rows = []
     for note in sorted(Path(out).glob(f"*/{PARAMETERS_FILE}")):
-        parameters = json.loads(note.read_text(encoding="utf-8"))
+        try:
+            parameters = dict(json.loads(note.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            # The next call finds it different from what it should be, and begins this run anew.
+            continue
         for result in load_results(note.parent / "runs"):
             about = {"run": note.parent.name, **parameters, "model": result["title"]}
             about |= {"data": data_of(result), "weights": result["weights"]}

@@ -11,13 +11,8 @@ WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 def as_typed(name: str, value, default):
     """Give a parameter's value the type of its default, since YAML reads 1e-3 as text and 2013 as a number.
 
-    Args:
-        name: of the parameter, for the error.
-        value: text, as from a command line, or what YAML made of it.
-        default: the notebook's own.
-
     Raises:
-        UserError: if the value cannot be of this type.
+        UserError: naming the parameter, if the value, text or what YAML made of it, cannot be of this type.
     """
     import yaml
 

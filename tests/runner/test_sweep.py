@@ -238,3 +238,5 @@ def test_unreadable_scores_are_left_out(tmp_path):
     (tmp_path / "SEED=1" / sweep.PARAMETERS_FILE).write_text(json.dumps({"SEED": 1}))
     (tmp_path / "SEED=1" / "runs" / "metrics.json").write_text("{")
     assert sweep.collect(tmp_path).empty
+    (tmp_path / "SEED=1" / sweep.PARAMETERS_FILE).write_text("{")
+    assert sweep.collect(tmp_path).empty
