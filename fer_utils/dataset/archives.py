@@ -22,28 +22,18 @@ from fer_utils.dataset.names import IMAGE_ENDINGS, is_file, quoted
 
 # A 48×48 JPEG has about 2 kB, the CSV 300 MB, and FER-2013 35,887 pictures: these are far above any honest copy.
 MOST_BYTES_PER_FILE = 4 * 2**20
-
 MOST_BYTES_OF_PICTURES = 2**30
-
 MOST_BYTES_OF_TABLE = 640 * 2**20
-
 MOST_FILES = 150_000
-
 MOST_BYTES_OF_DIRECTORY = 120 * MOST_FILES
-
 TOO_LARGE = f"more than {MOST_BYTES_OF_TABLE / 2**20:.0f} MiB or {MOST_FILES:,} files"
 
 GET_AGAIN = "download it again, or point to another copy"
-
 ENCRYPTED = 0x0001
-
 GZIP = b"\x1f\x8b"
-
-# Whatever zipfile, tarfile, gzip and the system say of a file that cannot be read.
-UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
-
-# zipfile does not catch these where a damaged field leads it astray.
-DAMAGED = (*UNREADABLE, ValueError, struct.error, IndexError, OverflowError)
+# Whatever zipfile, tarfile, gzip and the system say of a file that is damaged, also where a field leads them astray.
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+DAMAGED += (ValueError, struct.error, IndexError, OverflowError)
 
 
 @dataclass

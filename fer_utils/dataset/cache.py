@@ -22,13 +22,11 @@ from fer_utils.dataset.archives import walk
 from fer_utils.dataset.fer_dataset import FerDataset, SkippedFile
 
 VERSION = 3
-
 ARRAYS = ("images", "labels", "usage", "names")
 
 TEXTS = ("source", "form", "fingerprint", "skipped", "notes")
 
 SECONDS_TO_WAIT = 300
-
 ABANDONED_AFTER = 24 * 3600
 
 
@@ -53,8 +51,8 @@ def _measured(status: os.stat_result | None) -> str:
 
 def load_cached(key: str | None) -> FerDataset | None:
     """Return a decoded copy, its images as a read-only memory map; None if there is no sound one."""
+    entry = cache_folder() / str(key)
     try:
-        entry = cache_folder() / str(key)
         record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
         if record.pop("checksum") != _checksum(record) or record["version"] != VERSION:
             return None

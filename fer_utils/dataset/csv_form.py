@@ -18,12 +18,9 @@ from fer_utils.dataset.fer_dataset import FerDataset, SkippedFile, fingerprint_o
 from fer_utils.dataset.names import as_told, part_of, quoted, settle_parts
 
 PIXELS = IMAGE_SIZE * IMAGE_SIZE
-
 BLOCK_BYTES = 2**20
-
 # A row has about 8,500.
 LONGEST_LINE = 2**17
-
 # Columns beyond those of the header, so that a row with too many fields is one bad row and no bad table.
 SPARE = 8
 

@@ -15,10 +15,8 @@ from fer_utils.dataset.published import PUBLISHED_COUNTS as PUBLISHED_COUNTS
 from fer_utils.dataset.published import differences
 
 HANDLE = "msambare/fer2013"
-
 # Without a byte more, as behind a proxy that never answers, nothing will come any more.
 SECONDS_OF_SILENCE = 60
-
 BY_HAND = f"""To fetch it by hand:
   1. Sign in at https://www.kaggle.com (a free account; Kaggle may ask for a phone number).
   2. Open https://www.kaggle.com/datasets/{HANDLE} and press Download: archive.zip, about 63 MB.

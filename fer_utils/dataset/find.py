@@ -29,7 +29,6 @@ HOW_TO_GET_IT = (
 
 # Looked at before a folder is given up: it is no copy of FER-2013 whose pictures come after so many other files.
 FILES_LOOKED_AT = 50_000
-
 DEEPEST = 2
 
 

@@ -8,11 +8,8 @@ import numpy as np
 from fer_utils.common.labels import IMAGE_SIZE
 
 COLOUR = "colour"
-
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-
 END_OF_PNG, END_OF_JPEG = b"IEND\xaeB\x60\x82", b"\xff\xd9"
-
 # Segments of a JPEG that give its size: all frames, less three that share the numbers.
 FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 

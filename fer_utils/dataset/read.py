@@ -18,7 +18,6 @@ from fer_utils.dataset.names import as_told, classify, official_usage, quoted, s
 from fer_utils.dataset.pictures import COLOUR, decode
 
 FILES_AT_ONCE = 256
-
 # The competition's archive has two tables beside the one that is meant, and Kaggle's a packed one.
 USUAL_TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz", "fer2013.csv.gz")
 

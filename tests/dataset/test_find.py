@@ -6,7 +6,8 @@ import sys
 import pytest
 from helpers import write_csv, write_folder, write_tar, write_zip
 
-import fer_utils.dataset.find  # noqa: F401
+import fer_utils.dataset.find
+import fer_utils.dataset.load  # noqa: F401
 from fer_utils.common.errors import UserError
 from fer_utils.common.paths import sample_archive
 from fer_utils.dataset import find_source, load_dataset
@@ -128,5 +129,6 @@ def test_a_path_that_cannot_be(path, monkeypatch):
 
 def test_a_cache_folder_that_cannot_be(monkeypatch):
     monkeypatch.setenv("FER_CACHE", "~nosuchuser/x")
+    monkeypatch.setattr(sys.modules["fer_utils.dataset.load"], "read_source", lambda *_: pytest.fail("read first"))
     with pytest.raises(UserError, match=r"\$FER_CACHE names no folder .*: correct it"):
         load_dataset("sample", progress=False)
