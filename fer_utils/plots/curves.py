@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fer_utils.plots.finish import finish
 
@@ -29,7 +30,7 @@ def learning_curves(histories: dict[str, pd.DataFrame], title: str = "", second_
             ax.plot(history.index, history[measure], "--", label=f"{prefix}training", **look)
             ax.plot(history.index, history[f"val_{measure}"], label=f"{prefix}validation", **look)
             ax.set(xlabel="epoch", ylabel=measure)
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if second_stage is not None:
         for ax in axes:
             ax.axvline(second_stage - 0.5, linestyle=":", color="#555555", lw=1)
@@ -55,6 +56,6 @@ def step_sizes(rate, epochs: int, steps: int) -> Figure:
     at = np.unique(np.linspace(0, epochs * steps, 201).astype(int))
     ax.plot(at / steps, [float(rate(step)) for step in at])
     ax.set(xlabel="epoch", ylabel="step size", ylim=(0, None))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     sns.despine(figure)
     return finish(figure)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fer_utils.plots.finish import finish
 
@@ -78,7 +79,7 @@ def seeds_chart(table: pd.DataFrame, title: str = "") -> Figure:
         ax.plot(curves.mean(axis=1), dash, color=colour, lw=2.5, label=f"{way}, {curves.shape[1]} seeds")
     ax.set(xlabel="epoch", ylabel="accuracy on the validation part")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8, frameon=False)
     if title:
         figure.suptitle(title, fontsize=11)

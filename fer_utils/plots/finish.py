@@ -17,7 +17,7 @@ def finish(figure: Figure) -> Figure:
 
     plt.close(figure)
     # IPython asks an object for this before it draws it in its own way.
-    figure._repr_mimebundle_ = lambda include=None, exclude=None: _picture(figure)
+    setattr(figure, "_repr_mimebundle_", lambda include=None, exclude=None: _picture(figure))  # noqa: B010
     return figure
 
 
@@ -47,12 +47,16 @@ def _grid(panels: list[Axes]) -> str:
 def _panel(ax: Axes) -> str:
     name = ax.get_title() or ax.get_title(loc="left")
     axes = " against ".join(text for text in (ax.get_ylabel(), ax.get_xlabel()) if text)
-    lines = [_line(line) for line in ax.lines if len(line.get_xdata()) > 1 and not line.get_label().startswith("_")]
+    lines = [_line(line) for line in ax.lines if _length(line) > 1 and not str(line.get_label()).startswith("_")]
     if not lines:
-        lines = [_line(line) for line in ax.lines if len(line.get_xdata()) > 2]
+        lines = [_line(line) for line in ax.lines if _length(line) > 2]
     what = "; ".join([*lines[:MOST_NAMED], *_bars(ax), *_cells(ax)])
     parts = [part for part in (name, axes, what) if part]
     return ": ".join(parts) + "." if parts else ""
+
+
+def _length(line) -> int:
+    return len(np.atleast_1d(line.get_xdata()))
 
 
 def _line(line) -> str:

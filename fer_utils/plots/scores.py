@@ -97,7 +97,7 @@ def reliability_chart(tables: dict[str, pd.DataFrame]) -> Figure:
         1, len(tables), figsize=(4.6 * len(tables), 4), layout="constrained", sharey=True, squeeze=False
     )
     # Or the 100 % of one panel would run into the 0 % of the next.
-    figure.get_layout_engine().set(wspace=0.1)
+    figure.set_layout_engine("constrained", wspace=0.1)
     for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
         width = table["high"] - table["low"]
         for few, (colour, _) in enumerate(BARS):
