@@ -16,7 +16,7 @@ SIDE_BY_SIDE = TF_NUM_INTRAOP_THREADS=$(HALF) OMP_NUM_THREADS=$(HALF)
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help venv notebooks refresh lint test lab app bench exercises
+.PHONY: help venv notebooks refresh lint test lab app bench exercises book
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -26,6 +26,7 @@ help:  ## show this list
 	@echo "make test        unit tests, then the committed notebooks and the appendix, cell by cell; FER_DATA=archive.zip adds the real data"
 	@echo "make lint        format, lint and types, in seconds"
 	@echo "make lab         open JupyterLab in notebooks/"
+	@echo "make book        make one site of notebooks, exercises and docs; open build/book/index.html"
 	@echo "make app         open the emotion detector as a page of its own"
 	@echo "make bench       measure side by side what the project claims to be fast"
 	@echo "make refresh     execute the committed notebooks in place, after changing them"
@@ -60,8 +61,14 @@ test: venv
 		--ignore notebooks/exercises --ignore notebooks/solutions \
 		$(if $(EXECUTED),--ignore-glob='notebooks/0*.ipynb') notebooks
 
+# From the project's folder, so that the notebooks' links to docs and results can be followed.
 lab: venv
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
+
+# BOOK_REPOSITORY=https://github.com/you/your-fork adds the buttons that start a page elsewhere.
+book: venv
+	$(BIN)/python -m sphinx -q -b html -W --keep-going -n -d build/doctrees -c docs/book . build/book
+	@echo "open build/book/index.html"
 
 app: venv
 	$(BIN)/fer app
