@@ -5,10 +5,12 @@ the book as it does in a clone. Nothing is executed and nothing is loaded from a
 """
 
 import os
+import re
 import shutil
 from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 from docutils import nodes
@@ -81,6 +83,20 @@ if REPOSITORY:
     }
 
 
+def lower_anchors(app, name, text):
+    """Spell links to a notebook's own headings as this book does: JupyterLab calls "## How strong?" #How-strong?"""
+    if Path(app.env.doc2path(name)).suffix == ".ipynb":
+        notebook = nbformat.reads(text[0], as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = re.sub(r"(?<=\]\(#)[^)]+", _as_here, cell.source)
+        text[0] = nbformat.writes(notebook)
+
+
+def _as_here(anchor):
+    return re.sub(r"[^\w-]", "", unquote(anchor[0]).lower())
+
+
 def add_contents(app, name, text):
     """Append the table of contents to the first page."""
     if name == root_doc:
@@ -133,6 +149,7 @@ def name_the_first_page(app, failed):
 
 
 def setup(app):
+    app.connect("source-read", lower_anchors)
     app.connect("source-read", add_contents)
     # Before Sphinx collects what can be downloaded.
     app.connect("doctree-read", leave_the_book, priority=100)
