@@ -19,9 +19,8 @@ from sphinx.addnodes import download_reference, pending_xref
 HERE = Path(__file__).parent
 
 project = "Learn facial-expression recognition"
-author = "The authors of the series"
 html_title = project
-copyright = "MIT licence"
+highlight_language = "text"  # where a page does not name one
 
 extensions = ["myst_nb"]
 root_doc = "README"
@@ -59,6 +58,7 @@ html_static_path = [str(HERE / "static")]
 html_css_files = ["book.css"]
 html_show_sphinx = False
 html_theme_options = {
+    "footer_content_items": [],
     "home_page_in_toc": True,
     "navbar_persistent": [],  # the search field stands in the side bar
     "show_toc_level": 2,
