@@ -83,7 +83,7 @@ def main(
         "batch_size": batch_size,
         "seed": seed,
         "width": width,
-        "schedule": "cosine",
+        "rate_patience": 0,  # The word of the records for steps along a cosine.
         "weight_decay": weight_decay,
         "optimizer": optimizer,
         "l2": l2,

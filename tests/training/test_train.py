@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -454,18 +455,25 @@ def test_a_folder_that_cannot_be_made_is_one_line(fit, tmp_path):
 def test_a_stop_while_saving_leaves_the_epoch_before(fit, tmp_path, monkeypatch):
     fit(1)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    replace, files = run_files.os.replace, []
+    replace, files = run_files.os.replace, set()
+
+    def noted(source, target):
+        files.add(Path(target).name)
+        replace(source, target)
 
     def dies(source, target):
-        files.append(target)
-        raise KeyboardInterrupt
+        if Path(target).name == "checkpoint.npz":
+            raise KeyboardInterrupt
+        replace(source, target)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(run_files.os, "replace", dies)
         fit(2)
-    assert files, "what is written takes its place by os.replace"
     assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
-    assert replace is run_files.os.replace and len(fit(2).history) == 2
+    monkeypatch.setattr(run_files.os, "replace", noted)
+    assert len(fit(2).history) == 2
+    fit(1, name="other", settings={"of": "another one"})
+    assert files == {"checkpoint.npz", "model.keras", "history.json", "settings.json"}, "whole or not there"
 
 
 def test_epochs_must_be_positive(fit):
