@@ -52,7 +52,8 @@ def read_csv(stream: IO[bytes], source: Path, form: str, size: int, progress: bo
                     if reason:
                         skipped.append(SkippedFile(f"row {n}", reason))
                         continue
-                    images.append(image), labels.append(label), parts.append(part), rows.append(n)
+                    for column, value in ((images, image), (labels, label), (parts, part), (rows, n)):
+                        column.append(value)
                 bar.update(len(block))
     except (UnicodeDecodeError, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError, _NotATable) as error:
         raise UserError(f"{source} is not a readable CSV ({quoted(str(error), 80)}): download it again") from error

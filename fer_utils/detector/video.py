@@ -145,7 +145,7 @@ def annotated_copy(path: Path | None, rate: float):
         picture = picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2]
         if writer is None:
             size = picture.shape[1::-1]
-            writer = cv2.VideoWriter(str(beside), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+            writer = cv2.VideoWriter(str(beside), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
             if not writer.isOpened():
                 raise UserError(f"cannot write the video {path}")
         writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ class TrainedRun:
         folder: where model.keras, history.json and settings.json lie.
     """
 
-    model: object
+    model: Any
     history: pd.DataFrame
     folder: Path
 
