@@ -17,6 +17,7 @@ from fer_utils.common.stored_weights import ONNX_FILE, assets
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "06_resnet50.ipynb"
+TOKEN = "of-the-tests"
 # Training takes a minute; this stands in for what it leaves behind.
 IN_PLACE_OF_TRAINING = """
 from types import SimpleNamespace
@@ -156,8 +157,8 @@ def model() -> str:
 
 
 def test_as_a_page_of_its_own(page, serve, screenshot, tmp_path, model):
-    port = serve("fer_utils", "app", "--no-browser", "--port={port}", "--model", model)
-    page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
+    port = serve("fer_utils", "app", "--no-browser", "--port={port}", "--model", model, JUPYTER_TOKEN=TOKEN)
+    page.goto(f"http://127.0.0.1:{port}/?token={TOKEN}", wait_until="commit")
     page.get_by_role("button", name="Choose photos").wait_for(timeout=120_000)
     use_the_form(page, screenshot, "app", tmp_path / "flagged")
 
@@ -170,8 +171,8 @@ def test_as_a_page_of_its_own(page, serve, screenshot, tmp_path, model):
 
 
 def test_with_the_keyboard_alone_and_by_dropping(page, serve, model):
-    port = serve("fer_utils", "app", "--no-browser", "--port={port}", "--model", model)
-    page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
+    port = serve("fer_utils", "app", "--no-browser", "--port={port}", "--model", model, JUPYTER_TOKEN=TOKEN)
+    page.goto(f"http://127.0.0.1:{port}/?token={TOKEN}", wait_until="commit")
     page.get_by_role("button", name="Choose photos").wait_for(timeout=120_000)
     page.evaluate("""async () => {
       const canvas = document.createElement("canvas");
