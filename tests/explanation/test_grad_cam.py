@@ -260,7 +260,7 @@ def test_randomised_weights_lower_the_rank_correlation(patch_model, patches):
 def test_the_check_sees_through_maps_that_do_not_depend_on_the_weights(compact, images, monkeypatch):
     """An edge detector posing as an explanation: it never changes, and the check must say so."""
     edges = np.abs(np.gradient(images.astype(np.float32), axis=2))
-    monkeypatch.setattr(sys.modules["fer_utils.explanation.grad_cam"], "grad_cam", lambda *args, **kwargs: edges)
+    monkeypatch.setattr(sys.modules["fer_utils.explanation.randomisation"], "grad_cam", lambda *_, **__: edges)
     table = explanation.randomisation_check(compact, images, 0, stages=2, progress=False)
     np.testing.assert_allclose(table["correlation"][:3], 1)
     assert table["correlation"].iloc[3] < 0.5

@@ -454,7 +454,7 @@ def test_prediction_uses_what_training_kept(fit, small, tiny_data, monkeypatch):
         patched.setattr(feature_store, "_compute_all", None)
         kept = predict_frozen_once(result.model, images[:105])
     np.testing.assert_allclose(kept, plain, atol=1e-3)
-    assert kept.shape == (105, 7) and len(np.unique(kept.argmax(axis=1))) > 1
+    assert kept.shape == (105, 7) and np.ptp(kept, axis=0).max() > 1e-3
     new = predict_frozen_once(result.model, images[::-1])
     np.testing.assert_allclose(new, predict(result.model, images[::-1]), atol=1e-3)
 

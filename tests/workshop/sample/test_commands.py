@@ -11,7 +11,7 @@ from workshop.sample.commands import app
 
 
 def run(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "500"})
     return result.exit_code, " ".join(result.output.replace("│", " ").split())
 
 
