@@ -53,7 +53,29 @@ def draw_architecture(model, height: int = 150):
             font=ImageFont.truetype(findfont("DejaVu Sans"), 13),
         )
     # visualkeras leaves no room above the first block.
-    return ImageOps.expand(picture.convert("RGB"), border=8, fill="white")
+    picture = ImageOps.expand(picture.convert("RGB"), border=8, fill="white")
+    shown = [layer for layer in chain if not isinstance(layer, tuple(hidden))]
+    return _with_text(picture, "Drawing of the network, layer by layer: " + ", ".join(map(_in_words, shown)) + ".")
+
+
+def _with_text(picture, text: str):
+    """Return a PIL image that a notebook shows with an alternative text, for whoever cannot see it."""
+    import base64
+    import io
+
+    def bundle(include=None, exclude=None):
+        content = io.BytesIO()
+        picture.save(content, "PNG")
+        data = {"image/png": base64.b64encode(content.getvalue()).decode(), "text/plain": repr(picture)}
+        return data, {"image/png": {"alt": text}}
+
+    # IPython asks an object for this before it draws it in its own way.
+    setattr(picture, "_repr_mimebundle_", bundle)  # noqa: B010
+    return picture
+
+
+def _in_words(layer) -> str:
+    return f"{type(layer).__name__} {'×'.join(f'{size:,}' for size in layer.output.shape[1:])}"
 
 
 def _of_backbone(backbone) -> list:

@@ -47,9 +47,11 @@ def _grid(panels: list[Axes]) -> str:
 def _panel(ax: Axes) -> str:
     name = ax.get_title() or ax.get_title(loc="left")
     axes = " against ".join(text for text in (ax.get_ylabel(), ax.get_xlabel()) if text)
-    lines = [_line(line) for line in ax.lines if _length(line) > 1 and not str(line.get_label()).startswith("_")]
-    if not lines:
-        lines = [_line(line) for line in ax.lines if _length(line) > 2]
+    # The ends of error bars are lines as well.
+    points = [line for line in ax.lines if _length(line) > 1 and line.get_marker() not in ("|", "_")]
+    named = [line for line in points if not str(line.get_label()).startswith("_")]
+    rows = [row for line in points if (row := _row(ax, line))]
+    lines = rows or [_line(line) for line in named or [line for line in points if _length(line) > 2]]
     what = "; ".join([*lines[:MOST_NAMED], *_bars(ax), *_cells(ax)])
     parts = [part for part in (name, axes, what) if part]
     return ": ".join(parts) + "." if parts else ""
@@ -57,6 +59,19 @@ def _panel(ax: Axes) -> str:
 
 def _length(line) -> int:
     return len(np.atleast_1d(line.get_xdata()))
+
+
+def _row(ax: Axes, line) -> str:
+    """Of points that lie one above the other beside names, the value of each."""
+    at = {tick: label.get_text() for beside in ax.figure.axes for tick, label in _ticks(beside) if label.get_text()}
+    heights = [float(height) for height in line.get_ydata()]
+    if len(set(heights)) < len(heights) or not all(height in at for height in heights) or len(at) > len(heights):
+        return ""
+    return ", ".join(f"{at[height]} {value:.3g}" for height, value in zip(heights, line.get_xdata(), strict=True))
+
+
+def _ticks(ax: Axes):
+    return zip([float(tick) for tick in ax.get_yticks()], ax.get_yticklabels(), strict=False)
 
 
 def _line(line) -> str:

@@ -24,6 +24,11 @@ AT_THE_END = "immediate"
 
 # The first cell that reads what other notebooks left carries it; the cells before need not wait for them.
 NEEDS_OTHERS = "needs-others"
+# nbconvert's own page leaves out the alternative text that a picture's output carries.
+PAGE = """{% extends 'index.html.j2' %}
+{% block data_png scoped %}<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}"><img
+alt="{{ (output | get_metadata('alt', 'image/png') or 'a figure made by the code above') | escape_html }}"
+src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"></div>{% endblock data_png %}"""
 
 OUT_OF_MEMORY = "often for lack of memory: lower BATCH_SIZE or --jobs"
 
@@ -154,5 +159,5 @@ def leave(notebook: Path, out: Path) -> None:
         content = nbformat.read(notebook, as_version=4)
     working.unlink(missing_ok=True)
     write_notebook(content, out / notebook.name)
-    html, _ = HTMLExporter().from_notebook_node(content, {"metadata": {"name": notebook.stem}})
+    html, _ = HTMLExporter(raw_template=PAGE).from_notebook_node(content, {"metadata": {"name": notebook.stem}})
     write_text(out / f"{notebook.stem}.html", html)

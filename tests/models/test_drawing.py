@@ -25,3 +25,11 @@ def test_below_the_last_layer_of_each_size_stands_the_size(monkeypatch):
         "probabilities": "7",
     }
     assert picture.mode == "RGB" and picture.width > 1000
+
+
+def test_a_drawing_has_an_alternative_text_and_a_page_shows_it():
+    from IPython.core.formatters import DisplayFormatter
+
+    data, about = DisplayFormatter().format(draw_architecture(models.custom_cnn()))
+    assert data["image/png"] and "Conv2D 48×48×32" in about["image/png"]["alt"]
+    assert about["image/png"]["alt"].endswith("Dense 7.")

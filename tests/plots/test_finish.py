@@ -39,3 +39,9 @@ def test_a_figure_of_ones_own_can_have_one_too():
     ax.set(xlabel="time", ylabel="height")
     assert plots.alternative_text(plots.finish(figure)) == "height against time: a line from 3 to 2, between 1 and 3."
     assert not plt.get_fignums()
+
+
+def test_of_points_beside_names_each_value_is_told():
+    table = pd.DataFrame({"model": ["one", "two"], "accuracy": [0.5, 0.62], "low": [0.4, 0.6], "high": [0.6, 0.7]})
+    text = plots.alternative_text(plots.accuracy_chart(table, "PublicTest", "the sample"))
+    assert "the sample: accuracy on PublicTest" in text and "one 50, two 62" in text
