@@ -27,12 +27,11 @@ except ImportError as error:
     raise UserError("a sweep needs Dask: install it with 'pip install -e .[scale]'") from error
 
 from fer_utils.common.files import write_text
-from fer_utils.records.run_record import load_results
+from fer_utils.records.run_record import METRICS_FILE, load_results
 from fer_utils.records.wording import data_of
 from fer_utils.runner.profiles import find_notebooks, notebook_folder, notebook_parameters
 from fer_utils.runner.series import NotebookFailed, earlier_runs, make_folder, plan_run, run_notebooks
 from fer_utils.runner.values import as_typed
-from fer_utils.training.run_files import METRICS_FILE
 
 PARAMETERS_FILE, RESULTS_FILE = "parameters.json", "results.csv"
 SECTIONS = ("profile", "only", "parameters", "grid")
